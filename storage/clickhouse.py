@@ -1,0 +1,112 @@
+"""The one trace store: ClickHouse through clickhouse-connect, embedded (chDB) or a server over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clickhouse_connect.driver import create_client
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
+
+T = TypeVar("T")
+
+Parameters = Mapping[str, Any]
+
+
+class StoreError(Exception):
+    """The store refused or could not be reached; the message says what to do."""
+
+
+class StoreBusyError(StoreError):
+    """Another process has the embedded store open."""
+
+
+class ClickHouseStore:
+    """An async face of the synchronous client: one client a thread, and as many threads as may query at once.
+
+    `url` is `chdb:///path` or `http(s)://user:password@host:port/database`. Values always travel as bound parameters
+    (`{name:Type}` in the SQL); nothing that a user wrote becomes part of a statement.
+    """
+
+    def __init__(self, url: str, *, threads: int = 4, settings: Mapping[str, object] | None = None) -> None:
+        self.url = url
+        self._settings = dict(settings or {})
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
+        self._local = threading.local()
+        self._clients: list[Client] = []
+        self._lock = threading.Lock()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is chDB inside this process."""
+        return self.url.startswith("chdb://")
+
+    async def query(
+        self, sql: str, parameters: Parameters | None = None, settings: Parameters | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows as dictionaries, in the order of the result."""
+
+        def run(client: Client) -> list[dict[str, Any]]:
+            result = client.query(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+        return await self._run(run)
+
+    async def command(self, sql: str, parameters: Parameters | None = None, settings: Parameters | None = None) -> None:
+        """A statement without rows: DDL, a mutation, an insert from a select."""
+        await self._run(lambda client: client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {})))
+
+    async def insert_raw(self, table: str, data: bytes, fmt: str, settings: Parameters) -> None:
+        """One insert of `data` in the ClickHouse format `fmt`; returns when the parts are on disk."""
+        await self._run(lambda client: client.raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings)))
+
+    async def insert_rows(
+        self, table: str, columns: list[str], rows: list[list[Any]], settings: Parameters | None = None
+    ) -> None:
+        """One insert of rows given as Python values."""
+        await self._run(lambda client: client.insert(table, rows, column_names=columns, settings=dict(settings or {})))
+
+    async def close(self) -> None:
+        """Wait for what runs, then let go of every client. Safe to call twice."""
+        await asyncio.to_thread(self._pool.shutdown)
+        with self._lock:
+            while self._clients:
+                self._clients.pop().close()
+
+    async def _run(self, work: Callable[[Client], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
+
+    def _call(self, work: Callable[[Client], T]) -> T:
+        try:
+            return work(self._client())
+        except ClickHouseError as error:
+            raise StoreError(str(error)) from error
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self._open()
+            with self._lock:
+                self._clients.append(client)
+        return client
+
+    def _open(self) -> Client:
+        try:
+            return create_client(dsn=self.url, settings=self._settings)
+        except ProgrammingError as error:
+            if self.embedded:
+                raise StoreBusyError(
+                    f"the store at {self.url.removeprefix('chdb://')} cannot be opened: another tracewarden process uses it. "
+                    f"Stop that process, or pass another --data-dir. ({error})"
+                ) from error
+            raise
+
+
+def embedded_url(data_dir: Path) -> str:
+    """The URL of the embedded store under a data directory."""
+    return f"chdb://{data_dir.resolve() / 'chdb'}"
