@@ -1,0 +1,130 @@
+"""Who asks, and what they may do. The project comes from the key alone, never from the request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from storage.keys import ANONYMOUS, Principal, find_key
+
+from api.problem import Problem
+from api.services import Services, services
+from schemas.settings import is_loopback
+
+Scope = Literal["ingest", "read", "control", "admin"]
+
+CACHE_FOR = timedelta(seconds=5)
+CACHED_KEYS = 4096
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: tw_…")
+_header = APIKeyHeader(
+    name="x-api-key", auto_error=False, description="The same key, for clients that cannot send Authorization."
+)
+
+
+class KeyCache:
+    """Principals by presented key, remembered for at most five seconds (so a revoked key works no longer than that)."""
+
+    def __init__(self, find: Callable[[str, datetime], Awaitable[Principal | None]]) -> None:
+        self._find = find
+        self._known: dict[bytes, tuple[datetime, Principal | None]] = {}
+
+    async def principal(self, presented: str, now: datetime) -> Principal | None:
+        """The principal of a key; None when the key is unknown or revoked."""
+        digest = hashlib.sha256(presented.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and timedelta(0) <= now - known[0] < CACHE_FOR:
+            return known[1]
+        found = await self._find(presented, now)
+        if len(self._known) >= CACHED_KEYS:
+            self._known.clear()
+        self._known[digest] = (now, found)
+        return found
+
+
+def key_cache(services: Services) -> KeyCache:
+    """A cache over the control database of `services`."""
+
+    async def find(presented: str, now: datetime) -> Principal | None:
+        return await services.control.read(lambda conn: find_key(conn, presented, services.pepper, now))
+
+    return KeyCache(find)
+
+
+def authorise(scope: Scope) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that yields the caller, once they are known and hold `scope` (`admin` holds every scope)."""
+
+    async def check(
+        request: Request,
+        parts: Annotated[Services, Depends(services)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        header: Annotated[str | None, Depends(_header)],
+    ) -> Principal:
+        presented = bearer.credentials if bearer is not None else header
+        if presented is None and not parts.settings.keys_required and "authorization" not in request.headers:
+            refuse_foreign(request)
+            return ANONYMOUS
+        principal = await _known(request, presented, parts.clock())
+        if principal.scopes.isdisjoint({scope, "admin"}):
+            raise _missing(scope, principal)
+        return principal
+
+    return check
+
+
+def _missing(scope: Scope, principal: Principal) -> Problem:
+    detail = f"The key {principal.name!r} lacks the scope {scope}: create one with `tracewarden keys create --scope {scope}`."
+    return Problem(403, "The key may not do this", detail, type="missing-scope")
+
+
+async def _known(request: Request, presented: str | None, now: datetime) -> Principal:
+    if not presented:
+        raise _unauthenticated("Send `Authorization: Bearer tw_…` or `x-api-key: tw_…`.")
+    keys: KeyCache = request.app.state.keys
+    principal = await keys.principal(presented, now)
+    if principal is None:
+        raise _unauthenticated(
+            "The key is unknown or revoked: create another with `tracewarden keys create`.", ' error="invalid_token"'
+        )
+    return principal
+
+
+def _unauthenticated(detail: str, challenge: str = "") -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer realm="tracewarden"' + ("," + challenge if challenge else "")}
+    return Problem(401, "An API key is needed", detail, type="unauthenticated", headers=headers)
+
+
+def refuse_foreign(request: Request) -> None:
+    """Without keys, refuse what a web page of another site could send (DNS rebinding, cross-site forms).
+
+    Raises:
+        Problem: 403 for a Host or Origin that is not this machine, 415 for a write that is not application/json.
+    """
+    host = host_name("//" + request.headers.get("host", ""))
+    origin = request.headers.get("origin")
+    if not is_loopback(host) or (origin is not None and not is_loopback(host_name(origin))):
+        raise Problem(
+            403,
+            "Only this machine may ask without a key",
+            "Address the API as localhost or 127.0.0.1, or set auth.required and send an API key.",
+            type="foreign-host",
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method not in SAFE_METHODS and kind != "application/json":
+        raise Problem(
+            415, "Writes are JSON only", "Send `Content-Type: application/json`, also with an empty body.", type="not-json"
+        )
+
+
+def host_name(url: str) -> str:
+    """The lower-case host of a URL without port and brackets; empty when it has none or cannot be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,157 @@
+"""Every error of the API as problem+json (RFC 9457): what happened, and in `detail` what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from storage.clickhouse import StoreBusyError, StoreError
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = structlog.get_logger("api")
+_CODE = re.compile(r"\bCode: (\d+)\b|\berror code (\d+)\b")
+
+
+class Problem(HTTPException):
+    """An error with its fix. `type` is a short name, sent as `urn:tracewarden:<type>`; `members` are added to the body."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        type: str = "about:blank",  # noqa: A002 - the member's name in RFC 9457
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.title = title
+        self.type = type if ":" in type else f"urn:tracewarden:{type}"
+        self.members = members
+
+    def response(self, instance: str) -> JSONResponse:
+        """The body for a request to the path `instance`."""
+        body = {"type": self.type, "title": self.title, "status": self.status_code, "detail": self.detail, "instance": instance}
+        return JSONResponse({**body, **self.members}, self.status_code, self.headers, MEDIA_TYPE)
+
+
+def store_problem(error: StoreError) -> Problem:
+    """What a failed query of the store means to its caller; the store's own words go to the log only."""
+    if isinstance(error, StoreBusyError):
+        return Problem(503, "The trace store is in use", str(error), type="store-busy", headers={"Retry-After": "5"})
+    return _BY_CODE.get(_code_of(error), _unreachable)()
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make every error of `app` a problem."""
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(StoreError, _on_store)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _code_of(error: StoreError) -> int:
+    found = _CODE.search(str(error))
+    return int(found.group(1) or found.group(2)) if found else 0
+
+
+def _too_slow() -> Problem:
+    return Problem(
+        504,
+        "The query took too long",
+        "Ask for a shorter time range, a longer step or fewer groups, or raise query.timeout_s.",
+        type="query-timeout",
+    )
+
+
+def _too_large() -> Problem:
+    return Problem(
+        503,
+        "The query needs too much memory or reads too much",
+        "Ask for a shorter time range, fewer groups or a filter, or raise query.max_memory_bytes.",
+        type="query-too-large",
+    )
+
+
+def _unreachable() -> Problem:
+    return Problem(
+        503,
+        "The trace store did not answer",
+        "Try again; if it lasts, `tracewarden doctor` says which part is down. The cause is in the log.",
+        type="store-unavailable",
+        headers={"Retry-After": "5"},
+    )
+
+
+# ClickHouse: TIMEOUT_EXCEEDED, TOO_SLOW, SOCKET_TIMEOUT; then MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS, TOO_MANY_BYTES,
+# TOO_MANY_ROWS_OR_BYTES.
+_BY_CODE = {159: _too_slow, 160: _too_slow, 209: _too_slow, 241: _too_large, 158: _too_large, 307: _too_large, 396: _too_large}
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if not isinstance(error, Problem):
+        error = Problem(error.status_code, _phrase(error.status_code), _detail(request, error), headers=error.headers)
+    return error.response(request.url.path)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def _detail(request: Request, error: HTTPException) -> str:
+    if error.status_code == 404:
+        return f"There is nothing at {request.url.path}: the routes are listed in /openapi.json."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow") or "another method"
+        return f"{request.method} is not possible here: use {allowed}."
+    return str(error.detail)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(entry["type"] == "json_invalid" for entry in found):
+        problem = Problem(400, "The body is not JSON", "Send one JSON document as application/json.", type="malformed-json")
+    else:
+        problem = Problem(422, "The request is not valid", _summary(found), type="invalid-request", errors=_pointers(found))
+    return problem.response(request.url.path)
+
+
+def _summary(found: Any) -> str:
+    return "; ".join(f"{'.'.join(map(str, entry['loc'][1:])) or entry['loc'][0]}: {entry['msg']}" for entry in found)
+
+
+def _pointers(found: Any) -> list[dict[str, str]]:
+    return [{**_place(entry["loc"]), "detail": entry["msg"]} for entry in found]
+
+
+def _place(location: tuple[str | int, ...]) -> dict[str, str]:
+    """Where it is: a JSON pointer into the body, else the parameter's name and kind."""
+    where, *path = location
+    if where == "body":
+        return {"pointer": "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)}
+    return {"parameter": ".".join(map(str, path)), "in": str(where)}
+
+
+async def _on_store(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StoreError)
+    problem = store_problem(error)
+    _log.warning("query_failed", path=request.url.path, status=problem.status_code, error=str(error))
+    return problem.response(request.url.path)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("request_failed", path=request.url.path, exc_info=error)
+    detail = "This is a fault of Tracewarden; the cause is in its log."
+    return Problem(500, "Internal error", detail, type="internal-error").response(request.url.path)
