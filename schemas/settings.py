@@ -6,11 +6,11 @@ Sources, strongest first: command-line flags, environment (`TRACEWARDEN_…`, ne
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,144 +18,49 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-MIB = 1024 * 1024
+from schemas.sections import (
+    MIB,
+    AlertingSettings,
+    AuthSettings,
+    Channel,
+    CostSettings,
+    IngestSettings,
+    KafkaSettings,
+    LogSettings,
+    OutgoingSettings,
+    Port,
+    PriceOverride,
+    QuerySettings,
+    RollbackSettings,
+    Seconds,
+    Section,
+    SlackChannel,
+    WebhookChannel,
+)
 
-Seconds = Annotated[float, Field(gt=0)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class Section(BaseModel):
-    """A group of settings; a name it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KafkaSettings(Section):
-    """The trace log on Kafka. Without it the log is embedded."""
-
-    bootstrap_servers: str
-    topic: str = "tracewarden.traces"
-    dead_letter_topic: str = "tracewarden.dead-letters"
-    partitions: Annotated[int, Field(ge=1, le=1024)] = 8
-    replication_factor: Annotated[int, Field(ge=1)] = 1
-    consumer_group: str = "tracewarden.writer"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-
-
-class IngestSettings(Section):
-    """Caps of the receivers and the batching of the writer."""
-
-    max_body_bytes: Annotated[int, Field(gt=0)] = 8 * MIB
-    max_expanded_bytes: Annotated[int, Field(gt=0)] = 64 * MIB
-    max_in_flight_bytes: Annotated[int, Field(gt=0)] = 256 * MIB
-    batch_spans: Annotated[int, Field(gt=0)] = 20_000
-    batch_bytes: Annotated[int, Field(gt=0)] = 8 * MIB
-    linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
-    embedded_linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
-    retention_days: Annotated[int, Field(ge=1, le=3_650)] = 30
-
-
-class QuerySettings(Section):
-    """Bounds of every query of the API."""
-
-    max_range_days: Annotated[int, Field(ge=1)] = 93
-    max_rows: Annotated[int, Field(ge=1)] = 10_000
-    max_memory_bytes: Annotated[int, Field(ge=64 * MIB)] = 2_048 * MIB
-    timeout_s: Seconds = 10.0
-    threads: Annotated[int, Field(ge=1, le=64)] = 4
-
-
-class AuthSettings(Section):
-    """API keys. `required` unset means: required unless everything binds to loopback."""
-
-    required: bool | None = None
-    pepper: SecretStr | None = None
-    pepper_file: Path | None = None
-
-
-class PriceOverride(Section):
-    """The operator's own price of a model, in US dollars per million tokens."""
-
-    provider: str
-    model: str
-    input_usd_per_mtok: Annotated[float, Field(ge=0)]
-    output_usd_per_mtok: Annotated[float, Field(ge=0)]
-    cache_read_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
-    cache_write_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
-
-
-class CostSettings(Section):
-    """Token prices beside the bundled list."""
-
-    prices: tuple[PriceOverride, ...] = ()
-    refresh_s: Seconds = 5.0
-
-
-class WebhookChannel(Section):
-    """One receiver of signed webhooks. The secret is a Standard Webhooks one (`whsec_` and base64)."""
-
-    type: Literal["webhook"] = "webhook"
-    name: str
-    url: str
-    secret: SecretStr | None = None
-    secret_file: Path | None = None
-
-
-class SlackChannel(Section):
-    """One Slack incoming webhook; its address is a secret."""
-
-    type: Literal["slack"] = "slack"
-    name: str
-    url: SecretStr | None = None
-    url_file: Path | None = None
-
-
-Channel = Annotated[WebhookChannel | SlackChannel, Field(discriminator="type")]
-
-
-class AlertingSettings(Section):
-    """Rules, channels and the rhythm of evaluation."""
-
-    rules_file: Path | None = None
-    channels: tuple[Channel, ...] = ()
-    evaluate_every_s: Seconds = 60.0
-    guard_every_s: Seconds = 2.0
-    group_wait_s: Annotated[float, Field(ge=0)] = 30.0
-    group_interval_s: Seconds = 300.0
-    repeat_s: Seconds = 4 * 3600.0
-    public_url: str | None = None
-
-
-class RollbackSettings(Section):
-    """What an automatic rollback may do. The default mode only says what it would have done."""
-
-    mode: Literal["dry_run", "approve", "auto"] = "dry_run"
-    enabled: bool = True
-    cooldown_s: Annotated[float, Field(ge=0)] = 1800.0
-    max_per_day: Annotated[int, Field(ge=1)] = 2
-    warm_up_samples: Annotated[int, Field(ge=0)] = 30
-    verify_spans: Annotated[int, Field(ge=1)] = 30
-    verify_timeout_s: Seconds = 900.0
-    propagation_timeout_s: Seconds = 120.0
-
-
-class OutgoingSettings(Section):
-    """Outgoing HTTP: private, link-local and metadata addresses are refused unless their network is listed."""
-
-    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    timeout_s: Seconds = 10.0
-
-
-class LogSettings(Section):
-    """Structured logs of Tracewarden itself."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+__all__ = [
+    "MIB",
+    "AlertingSettings",
+    "AuthSettings",
+    "Channel",
+    "CostSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "OutgoingSettings",
+    "Port",
+    "PriceOverride",
+    "QuerySettings",
+    "RollbackSettings",
+    "Seconds",
+    "Section",
+    "Settings",
+    "SlackChannel",
+    "WebhookChannel",
+    "is_loopback",
+    "load_settings",
+    "read_secret",
+]
 
 
 def is_loopback(host: str) -> bool:
@@ -176,31 +81,56 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        use_attribute_docstrings=True,
         nested_model_default_partial_update=True,
     )
 
     data_dir: Path = Path("data")
+    """Folder of everything that is kept: the embedded stores, dead letters, the lock."""
     host: str = "127.0.0.1"
+    """Address that every listener binds to. Other than loopback, API keys are required."""
     port: Port = 8080
+    """Port of the query and control API, health and metrics; 0 takes a free one."""
     otlp_http_port: Port = 4318
+    """Port of OTLP over HTTP; 0 takes a free one."""
     otlp_grpc_port: Port = 4317
-    clickhouse_url: SecretStr | None = Field(
-        default=None,
-        description="A ClickHouse server, as https://user:password@host:8443/database; unset: chDB under data_dir.",
-    )
-    database_url: SecretStr | None = Field(
-        default=None,
-        description="PostgreSQL, as postgresql://user:password@host/database; unset: SQLite under data_dir.",
-    )
+    """Port of OTLP over gRPC; 0 takes a free one."""
+    clickhouse_url: SecretStr | None = None
+    """A ClickHouse server, as https://user:password@host:8443/database; unset: chDB under data_dir."""
+    clickhouse_url_file: Path | None = None
+    """File with that address."""
+    database_url: SecretStr | None = None
+    """PostgreSQL, as postgresql://user:password@host/database; unset: SQLite under data_dir."""
+    database_url_file: Path | None = None
+    """File with that address."""
     kafka: KafkaSettings | None = None
+    """The trace log on Kafka; unset: embedded."""
     ingest: IngestSettings = IngestSettings()
+    """Receivers and writer."""
     query: QuerySettings = QuerySettings()
+    """Bounds of queries."""
     auth: AuthSettings = AuthSettings()
+    """API keys."""
     cost: CostSettings = CostSettings()
+    """Token prices."""
     alerting: AlertingSettings = AlertingSettings()
+    """Rules and channels."""
     rollback: RollbackSettings = RollbackSettings()
+    """Automatic rollback."""
     outgoing: OutgoingSettings = OutgoingSettings()
+    """Outgoing HTTP."""
     log: LogSettings = LogSettings()
+    """Logs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _urls_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """An address with a password may be kept in a file; from here on only the address counts."""
+        for name in ("clickhouse_url", "database_url"):
+            if file := values.get(f"{name}_file"):
+                given = values.get(name)
+                values = values | {name: read_secret(None if given is None else SecretStr(str(given)), Path(file))}
+        return values
 
     @field_validator("database_url")
     @classmethod
@@ -229,6 +159,13 @@ class Settings(BaseSettings):
                 f"host {self.host} can be reached from other machines, so API keys are required: "
                 "leave auth.required unset, or bind to 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        fixed = [port for port in (self.port, self.otlp_http_port, self.otlp_grpc_port) if port]
+        if len(set(fixed)) < len(fixed):
+            raise ValueError(f"port, otlp_http_port and otlp_grpc_port are {fixed}: give each listener a port of its own")
         return self
 
     @classmethod
