@@ -1,0 +1,3 @@
+"""Which of the plugins under tests/ are in use."""
+
+pytest_plugins = ["tests.kafka.fixtures", "tests.storage.fixtures_control"]
