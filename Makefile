@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KAFKA := .kafka
 ARGS ?=
 
-.PHONY: install demo run test check bench kafka lock
+.PHONY: install demo run test check bench kafka kafka-jars kafka-if-possible lock
 
 install: $(VENV)/.installed
 
@@ -24,7 +25,7 @@ run: install
 demo: install
 	@$(BIN)/python -m demo $(ARGS)
 
-test: install
+test: install kafka-if-possible
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 check: install
@@ -35,6 +36,23 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+
+kafka: install kafka-jars
+	@exec $(BIN)/python -m tests.kafka --port 9092 --data-dir $(KAFKA)/data $(ARGS)
+
+kafka-jars: $(KAFKA)/.installed
+
+# Without Java or Maven the tests still run, on a mock cluster, and their header says so.
+kafka-if-possible:
+	@$(MAKE) --no-print-directory -s kafka-jars 2>/dev/null || echo "without it the tests use what the line 'kafka:' at their start says"
+
+$(KAFKA)/.installed: tests/kafka/pom.xml
+	@for tool in java mvn; do command -v $$tool >/dev/null || { echo "$$tool was not found: Apache Kafka needs Java 17 or newer and Maven (Debian: apt-get install default-jre-headless maven)"; exit 1; }; done
+	@echo "fetching Apache Kafka into $(KAFKA) (43 MB) …"
+	@rm -rf $(KAFKA)/libs.new
+	@mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(KAFKA)/libs.new
+	@rm -rf $(KAFKA)/libs && mv $(KAFKA)/libs.new $(KAFKA)/libs
+	@touch $@
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
