@@ -39,6 +39,7 @@ alert_states = Table(
     Column("counted_at", UtcDateTime()),
     Column("health", String(16), nullable=False),
     Column("troubled_since", UtcDateTime()),
+    Column("reported", Boolean, nullable=False),
     Column("flapping", Boolean, nullable=False),
     Column("episode", Integer, nullable=False),
     Column("evaluated_at", UtcDateTime(), nullable=False),

@@ -53,6 +53,7 @@ def _create_alert_states() -> None:
         sa.Column("counted_at", MOMENT),
         sa.Column("health", sa.String(16), nullable=False),
         sa.Column("troubled_since", MOMENT),
+        sa.Column("reported", sa.Boolean, nullable=False),
         sa.Column("flapping", sa.Boolean, nullable=False),
         sa.Column("episode", sa.Integer, nullable=False),
         sa.Column("evaluated_at", MOMENT, nullable=False),
