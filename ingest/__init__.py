@@ -1,0 +1,1 @@
+"""How traces get in: receivers, the trace log, the writer."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from clickhouse_connect.driver import create_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 T = TypeVar("T")
+
+DEFAULT_DATABASE = "tracewarden"
 
 Parameters = Mapping[str, Any]
 
@@ -33,8 +37,13 @@ class ClickHouseStore:
     (`{name:Type}` in the SQL); nothing that a user wrote becomes part of a statement.
     """
 
-    def __init__(self, url: str, *, threads: int = 4, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, url: str, *, database: str | None = None, threads: int = 4, settings: Mapping[str, object] | None = None
+    ) -> None:
         self.url = url
+        self.database = database or _database_of(url)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.database):
+            raise ValueError(f"the database name {self.database!r} must be letters, digits and underscores")
         self._settings = dict(settings or {})
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
         self._local = threading.local()
@@ -45,6 +54,18 @@ class ClickHouseStore:
     def embedded(self) -> bool:
         """Whether the store is chDB inside this process."""
         return self.url.startswith("chdb://")
+
+    async def create_database(self) -> None:
+        """Create the store's own database where it does not exist."""
+
+        def run() -> None:
+            client = self._open("default")
+            try:
+                client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+            finally:
+                client.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
 
     async def query(
         self, sql: str, parameters: Parameters | None = None, settings: Parameters | None = None
@@ -82,22 +103,25 @@ class ClickHouseStore:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
 
     def _call(self, work: Callable[[Client], T]) -> T:
+        return self._guarded(lambda: work(self._client()))
+
+    def _guarded(self, work: Callable[[], T]) -> T:
         try:
-            return work(self._client())
+            return work()
         except ClickHouseError as error:
             raise StoreError(str(error)) from error
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = self._local.client = self._open()
+            client = self._local.client = self._open(self.database)
             with self._lock:
                 self._clients.append(client)
         return client
 
-    def _open(self) -> Client:
+    def _open(self, database: str) -> Client:
         try:
-            return create_client(dsn=self.url, settings=self._settings)
+            return create_client(dsn=_without_database(self.url), database=database, settings=self._settings)
         except ProgrammingError as error:
             if self.embedded:
                 raise StoreBusyError(
@@ -105,6 +129,15 @@ class ClickHouseStore:
                     f"Stop that process, or pass another --data-dir. ({error})"
                 ) from error
             raise
+
+
+def _database_of(url: str) -> str:
+    """The database a server's URL names in its path; the embedded store has the default one."""
+    return urlsplit(url).path.strip("/") * url.startswith("http") or DEFAULT_DATABASE
+
+
+def _without_database(url: str) -> str:
+    return urlsplit(url)._replace(path="").geturl() if url.startswith("http") else url
 
 
 def embedded_url(data_dir: Path) -> str:

@@ -1,0 +1,131 @@
+"""The canonical record: an envelope of server fields around one OTLP request (schemas/envelope.proto).
+
+The envelope is framed by hand so that the request's bytes are embedded as they are, never parsed again. Server fields
+stand before the request, so that the head can be read without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+_VARINT, _BYTES = 0, 2
+_PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
+_LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
+
+
+class MalformedEnvelopeError(ValueError):
+    """The bytes are not an envelope of this version."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One request of one project as it was received.
+
+    Attributes:
+        project: from the API key, never from the request.
+        received_at_ns: nanoseconds since the epoch, frozen at receipt.
+        span_count: spans in `request`.
+        request: a serialised ExportTraceServiceRequest whose values are scalars.
+    """
+
+    project: str
+    received_at_ns: int
+    span_count: int
+    request: bytes
+
+    @cached_property
+    def body_hash(self) -> bytes:
+        """16 bytes that are equal for an identical retry of the same project."""
+        return hashlib.sha256(self.project.encode() + b"\0" + self.request).digest()[:16]
+
+    @property
+    def received_at(self) -> datetime:
+        """Arrival, to the microsecond."""
+        return datetime.fromtimestamp(self.received_at_ns / 1e9, UTC)
+
+    def encode(self) -> bytes:
+        """The bytes that the trace log keeps."""
+        head = (
+            _field(_PROJECT, self.project.encode()),
+            _number(_RECEIVED_AT, self.received_at_ns),
+            _number(_SPANS, self.span_count),
+            _field(_HASH, self.body_hash),
+        )
+        return b"".join((*head, _field(_REQUEST, self.request)))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Envelope:
+        """Read what `encode` wrote.
+
+        Raises:
+            MalformedEnvelopeError: for anything else.
+        """
+        fields = dict(_fields(data))
+        try:
+            project, received, spans, request = (fields[n] for n in (_PROJECT, _RECEIVED_AT, _SPANS, _REQUEST))
+        except KeyError as error:
+            raise MalformedEnvelopeError(f"the envelope has no field {error}") from error
+        if not (isinstance(project, bytes) and isinstance(request, bytes)):
+            raise MalformedEnvelopeError("a field of the envelope has the wrong type")
+        if isinstance(received, bytes) or isinstance(spans, bytes):
+            raise MalformedEnvelopeError("a field of the envelope has the wrong type")
+        return cls(project.decode(), received, spans, request)
+
+
+def frame_records(records: Iterable[tuple[int, int, Envelope]]) -> bytes:
+    """Length-delimited Records for ClickHouse's Protobuf format, from (log partition, log offset, envelope)."""
+    frames: list[bytes] = []
+    for partition, offset, envelope in records:
+        record = b"".join(
+            (_number(_LOG_PARTITION, partition), _number(_LOG_OFFSET, offset), _field(_ENVELOPE, envelope.encode()))
+        )
+        frames += (_varint(len(record)), record)
+    return b"".join(frames)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3 | _VARINT) + _varint(value)
+
+
+def _field(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    position = 0
+    while position < len(data):
+        tag, position = _read_varint(data, position)
+        value, position = _read_varint(data, position)
+        if tag & 7 == _VARINT:
+            yield tag >> 3, value
+        elif tag & 7 == _BYTES and position + value <= len(data):
+            yield tag >> 3, data[position : position + value]
+            position += value
+        else:
+            raise MalformedEnvelopeError(f"unexpected bytes at {position}")
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:
+            raise MalformedEnvelopeError(f"the record ends inside a number at {position}")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7

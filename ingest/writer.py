@@ -1,0 +1,32 @@
+"""The one insert: records of the trace log through the Null table and its view into `spans`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from ingest.envelope import Envelope, frame_records
+from storage.clickhouse import ClickHouseStore
+
+LogRecord = tuple[int, int, Envelope]
+"""(log partition, log offset, envelope)"""
+
+
+async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *, token: str) -> None:
+    """Insert `records` as one batch; repeating it under the same token stores nothing twice.
+
+    Raises:
+        StoreError: nothing, or for batches that span several days a part of it, was stored; repeat the same batch.
+    """
+    await store.insert_raw("otlp_requests", frame_records(records), "Protobuf", _settings(token))
+
+
+def _settings(token: str) -> dict[str, object]:
+    return {
+        "format_schema_source": "string",
+        "format_schema_message_name": "Record",
+        "format_schema": (files("schemas") / "envelope.proto").read_text(),
+        "insert_deduplication_token": token,
+        "deduplicate_blocks_in_dependent_materialized_views": 1,
+        "async_insert": 0,
+    }
