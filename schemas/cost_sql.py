@@ -1,0 +1,62 @@
+"""The cost of a span as SQL: token buckets times the rates of the dictionary `token_prices` (ddl/0002_prices.sql).
+
+All arithmetic is Decimal. The expressions are total: whatever the columns hold, they give a value or NULL and never
+fail an insert. The rules are those of genai-prices: one price step applies to every token of the request, chosen by
+the span's time and by its whole input; a bucket without a price of its own was given the input's when the price was
+written.
+"""
+
+from __future__ import annotations
+
+DICTIONARY = "token_prices"
+COST_TYPE = "Decimal(18, 12)"
+
+_RATES = 5
+_MINUTE_BITS = 37
+_DAY_BITS = 48
+_MINUTE_MASK = 2**11 - 1
+_TOKEN_MASK = 2**_MINUTE_BITS - 1
+
+
+def cost_expression(provider: str, model: str, at: str, uncached: str, cache_read: str, cache_write: str, output: str) -> str:
+    """The cost in US dollars, as `Nullable(Decimal(18, 12))`.
+
+    Each argument is SQL: two texts, a DateTime64 in UTC, four Nullable(UInt64) that do not overlap (reasoning is within
+    the output and is not billed again). The result is NULL, never zero, where the model has no known price, where the
+    input is not reported, where the output is not reported although the model charges for it, or where the cost is a
+    million dollars or more. Caches that are not reported count as unused.
+    """
+    found = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
+    step = _step(f"{found}.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    rates = [f"arrayElementOrNull({found}.2, toUInt32({step}) * {_RATES} - {_RATES - 1 - index})" for index in range(_RATES)]
+    free = f"if({rates[3]} = 0, toDecimal128(0, 18), NULL)"
+    parts = (
+        f"toDecimal128({uncached}, 0) * {rates[0]}",
+        f"toDecimal128(ifNull({cache_read}, 0), 0) * {rates[1]}",
+        f"toDecimal128(ifNull({cache_write}, 0), 0) * {rates[2]}",
+        f"ifNull(toDecimal128({output}, 0) * {rates[3]}, {free})",
+        rates[4],
+    )
+    return f"accurateCastOrNull(round({' + '.join(parts)}, 12), '{COST_TYPE}')"
+
+
+def price_version_expression(
+    provider: str, model: str, at: str, uncached: str, cache_read: str, cache_write: str, output: str
+) -> str:
+    """The version of the price list behind `cost_expression` of the same arguments; '' where that is NULL."""
+    cost = cost_expression(provider, model, at, uncached, cache_read, cache_write, output)
+    return f"if(isNull({cost}), '', dictGet('{DICTIONARY}', 'version', {_key(provider, model)}))"
+
+
+def _key(provider: str, model: str) -> str:
+    return f"(lower({provider}), lower({model}))"
+
+
+def _step(steps: str, at: str, input_tokens: str) -> str:
+    """The last step whose day, minute and number of input tokens are all reached; 0 for an unknown model."""
+    seconds = f"toUnixTimestamp({at})"
+    return (
+        f"arrayLastIndex(x -> bitShiftRight(x, {_DAY_BITS}) <= intDiv({seconds}, 86400)"
+        f" AND bitAnd(bitShiftRight(x, {_MINUTE_BITS}), {_MINUTE_MASK}) <= intDiv({seconds} % 86400, 60)"
+        f" AND bitAnd(x, {_TOKEN_MASK}) <= {input_tokens}, {steps})"
+    )
