@@ -146,9 +146,7 @@ def _described(name: str) -> str:
     return found.description.rstrip(".") if found and found.description else "set it, or remove its section"
 
 
-def sources(
-    settings: Settings, config: Path | None, flags: Mapping[str, object], environment: Mapping[str, str]
-) -> dict[str, str]:
+def sources(config: Path | None, flags: Mapping[str, object], environment: Mapping[str, str]) -> dict[str, str]:
     """For each setting where its value came from: a flag, a variable, the file or the default."""
     in_file = yaml.safe_load(config.read_text()) if config is not None else None
     present = {name.upper() for name in environment}

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from schemas.settings import Settings, read_secret
+from schemas.settings import Settings
+from storage.keys import load_pepper
 
 LOCK = "lock"
-PEPPER = "pepper"
-PEPPER_BYTES = 32
 
 
 class DataDirError(Exception):
     """The data directory cannot be used; the message names the fix."""
+
+
+class PepperError(Exception):
+    """The secret that API keys are hashed with is missing or unreadable; the message names the fix."""
 
 
 class DataDirLock:
@@ -93,27 +95,16 @@ def read_pepper(settings: Settings) -> SecretStr:
     """The secret that API keys are hashed with: from the settings, else made once and kept in the data directory.
 
     Raises:
-        ValueError: it is given twice or unreadable; or the control database is shared, where each process would make its own.
+        PepperError: it is given twice or unreadable; or the control database is shared, where each process would make its own.
     """
-    given = read_secret(settings.auth.pepper, settings.auth.pepper_file)
-    if given is not None:
-        return given
-    if settings.database_url is not None:
-        raise ValueError(
-            "auth.pepper is not set: processes that share a control database need the same one. "
-            "Set TRACEWARDEN_AUTH__PEPPER or TRACEWARDEN_AUTH__PEPPER_FILE to 32 random bytes, such as `openssl rand -hex 32`"
+    shared = settings.database_url is not None
+    if shared and settings.auth.pepper is None and settings.auth.pepper_file is None:
+        raise PepperError(
+            "auth.pepper is not set: processes that share a control database need the same one. Set TRACEWARDEN_AUTH__PEPPER "
+            "or TRACEWARDEN_AUTH__PEPPER_FILE to 32 random bytes, such as `openssl rand -hex 32`"
         )
-    return _kept(settings.data_dir / PEPPER)
-
-
-def _kept(file: Path) -> SecretStr:
-    create(file.parent)
+    create(settings.data_dir)
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return SecretStr(file.read_text().strip())
-    with os.fdopen(descriptor, "w") as made:
-        made.write(secrets.token_hex(PEPPER_BYTES) + "\n")
-        made.flush()
-        os.fsync(made.fileno())
-    return SecretStr(file.read_text().strip())
+        return load_pepper(settings.auth, settings.data_dir)
+    except ValueError as error:
+        raise PepperError(str(error)) from error

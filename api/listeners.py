@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from schemas.settings import Settings
 
 DRAIN_S = 5
 BACKLOG = 2048
@@ -55,6 +58,47 @@ def port_of(bound: socket.socket) -> int:
     """The port a socket has in the end (0 asked for a free one)."""
     port: int = bound.getsockname()[1]
     return port
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The bound sockets of a process; a role without OTLP has neither of its two."""
+
+    api: socket.socket
+    otlp_http: socket.socket | None
+    otlp_grpc: socket.socket | None
+
+    def lines(self) -> list[str]:
+        """Each listener's name and address, for people."""
+        named = (("api", "http://", self.api), ("otlp-http", "http://", self.otlp_http), ("otlp-grpc", "", self.otlp_grpc))
+        return [f"{name}: {scheme}{_place(bound)}" for name, scheme, bound in named if bound is not None]
+
+    def close(self) -> None:
+        """Close what no listener took over. Safe to call twice."""
+        for bound in (self.api, self.otlp_http, self.otlp_grpc):
+            if bound is not None:
+                bound.close()
+
+
+def _place(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind_all(settings: Settings, roles: Sequence[str]) -> Addresses:
+    """Every listener of `roles`; none stays open when one cannot be had.
+
+    Raises:
+        ListenError: for the first that cannot be had.
+    """
+    with contextlib.ExitStack() as bound:
+        api = bound.enter_context(bind(settings.host, settings.port, "--port"))
+        http = grpc = None
+        if "ingest" in roles:
+            http = bound.enter_context(bind(settings.host, settings.otlp_http_port, "--otlp-http-port"))
+            grpc = bound.enter_context(bind(settings.host, settings.otlp_grpc_port, "--otlp-grpc-port"))
+        bound.pop_all()
+    return Addresses(api, http, grpc)
 
 
 class _Server(uvicorn.Server):

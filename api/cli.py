@@ -1,0 +1,270 @@
+"""The command line. Errors are one line and name the fix; 2 means the settings or arguments, 1 what was met on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from api.assembly import open_control, utc_now, version
+from api.configuration import ConfigurationError, read_settings, shown_values, sources
+from api.datadir import DataDirError, PepperError, read_pepper
+from api.doctor import examine, report
+from api.listeners import ListenError
+from api.migration import migrate as migrate_all
+from api.serve import ALL_ROLES
+from api.serve import serve as run
+from api.settings_catalogue import CONFIG_VARIABLE
+from schemas.settings import Settings
+from storage.clickhouse import StoreError
+from storage.control import ControlDatabase, ControlError
+from storage.keys import SCOPES, KeyRequestError, create_key, list_keys, revoke_key
+
+T = TypeVar("T")
+
+EXPECTED = (DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tracewarden watches LLM applications in production: traces in, regressions found, releases rolled back.",
+)
+keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
+config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
+app.add_typer(keys_app, name="keys")
+app.add_typer(config_app, name="config")
+
+Config = Annotated[Path | None, typer.Option("--config", envvar=CONFIG_VARIABLE, help="YAML file with settings.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything that is kept. [default: data]")]
+Host = Annotated[str | None, typer.Option("--host", help="Address that every listener binds to. [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option("--port", help="Port of API, health and metrics; 0: a free one. [default: 8080]")]
+HttpPort = Annotated[int | None, typer.Option("--otlp-http-port", help="Port of OTLP/HTTP; 0: a free one. [default: 4318]")]
+GrpcPort = Annotated[int | None, typer.Option("--otlp-grpc-port", help="Port of OTLP/gRPC; 0: a free one. [default: 4317]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Project = Annotated[str, typer.Option("--project", help="Project of the key.")]
+
+
+def main() -> None:
+    """Entry point of the `tracewarden` command."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show_version:
+        typer.echo(version())
+        raise typer.Exit
+
+
+@app.command("serve")
+def serve_command(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    config: Config = None,
+) -> None:
+    """Run every role in one process."""
+    flags = given(data_dir=data_dir, host=host, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=otlp_grpc_port)
+    settings = read(config, flags)
+    _guarded(lambda: run(settings, ALL_ROLES))
+
+
+@app.command("ingest")
+def ingest_command(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    config: Config = None,
+) -> None:
+    """Receive traces and put them on Kafka (health and metrics on --port)."""
+    flags = given(data_dir=data_dir, host=host, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=otlp_grpc_port)
+    _run_role("ingest", config, flags)
+
+
+@app.command("write")
+def write_command(data_dir: DataDir = None, host: Host = None, port: Port = None, config: Config = None) -> None:
+    """Write from Kafka into ClickHouse (health and metrics on --port)."""
+    _run_role("write", config, given(data_dir=data_dir, host=host, port=port))
+
+
+@app.command("alert")
+def alert_command(data_dir: DataDir = None, host: Host = None, port: Port = None, config: Config = None) -> None:
+    """Evaluate rules, deliver notifications, carry out rollbacks (health and metrics on --port)."""
+    _run_role("alert", config, given(data_dir=data_dir, host=host, port=port))
+
+
+@app.command("api")
+def api_command(data_dir: DataDir = None, host: Host = None, port: Port = None, config: Config = None) -> None:
+    """Serve the query and control API."""
+    _run_role("api", config, given(data_dir=data_dir, host=host, port=port))
+
+
+@app.command("migrate")
+def migrate_command(data_dir: DataDir = None, config: Config = None) -> None:
+    """Bring the control database, the trace store and the Kafka topics up to date."""
+    settings = read(config, given(data_dir=data_dir))
+    for line in _guarded(lambda: asyncio.run(migrate_all(settings))):
+        typer.echo(line)
+
+
+@app.command("doctor")
+def doctor_command(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    config: Config = None,
+) -> None:
+    """Try every connection; say what is wrong and what to do about it."""
+    flags = given(data_dir=data_dir, host=host, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=otlp_grpc_port)
+    settings = read(config, flags)
+    findings = asyncio.run(examine(settings))
+    for line in report(findings):
+        typer.echo(line)
+    if any(finding.wrong for finding in findings):
+        raise typer.Exit(1)
+
+
+@config_app.command("show")
+def config_show(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Every setting in force and where it came from; secrets are hidden."""
+    flags = given(data_dir=data_dir)
+    settings = read(config, flags)
+    values, origins = shown_values(settings), sources(config, flags, os.environ)
+    if as_json:
+        typer.echo(json.dumps({name: {"value": values[name], "source": origins[name]} for name in values}, indent=2))
+        return
+    rows = [[name, "unset" if value is None else str(value), origins[name]] for name, value in values.items()]
+    _print_table(["setting", "value", "source"], rows)
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")],
+    scope: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(sorted(SCOPES))}; may be repeated.")],
+    project: Project = "default",
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it: this is the only time it is shown."""
+    settings = read(config, given(data_dir=data_dir))
+    pepper = _guarded(lambda: read_pepper(settings))
+    new = _in_control(settings, lambda c: create_key(c, project, scope, name, pepper, utc_now()), write=True)
+    if as_json:
+        typer.echo(json.dumps({"id": new.id, "key": new.key, "project": project, "scopes": sorted(scope), "name": name}))
+        return
+    typer.echo(new.key)
+    typer.echo(f"{new.id}, project {project}, {' '.join(sorted(scope))}. Keep the key now: it is not shown again.", err=True)
+
+
+@keys_app.command("list")
+def keys_list(
+    project: Annotated[str | None, typer.Option("--project", help="Only the keys of this project.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List keys, revoked ones too; the keys themselves are not kept."""
+    settings = read(config, given(data_dir=data_dir))
+    found = _in_control(settings, lambda connection: list_keys(connection, project))
+    rows = [[key.id, key.project, key.name, " ".join(sorted(key.scopes)), _state(key.revoked_at is not None)] for key in found]
+    columns = ["id", "project", "name", "scopes", "state"]
+    if as_json:
+        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
+    else:
+        _print_table(columns, rows)
+
+
+def _state(revoked: bool) -> str:
+    return "revoked" if revoked else "active"
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """End a key; running processes notice within seconds."""
+    settings = read(config, given(data_dir=data_dir))
+    if not _in_control(settings, lambda connection: revoke_key(connection, key_id, utc_now()), write=True):
+        _fail(f"there is no active key {key_id}: `tracewarden keys list` shows them", 1)
+    typer.echo(f"{key_id} is revoked")
+
+
+def given(**flags: object) -> dict[str, object]:
+    """The flags that were given: the others leave their settings to the environment, the file and the defaults."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def read(config: Path | None, flags: dict[str, object]) -> Settings:
+    """The settings, or their problems on standard error and exit code 2."""
+    try:
+        return read_settings(config, flags, os.environ)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            typer.echo(f"settings: {problem}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _run_role(role: str, config: Path | None, flags: dict[str, object]) -> None:
+    settings = read(config, flags)
+    try:
+        settings.require_cluster(role)
+    except ValueError as error:
+        _fail(f"settings: {error}", 2)
+    _guarded(lambda: run(settings, (role,)))
+
+
+def _in_control(settings: Settings, work: Callable[[Connection], T], *, write: bool = False) -> T:
+    async def transact() -> T:
+        control = open_control(settings)
+        try:
+            return await _transact(control, work, write)
+        finally:
+            await control.close()
+
+    return _guarded(lambda: asyncio.run(transact()))
+
+
+async def _transact(control: ControlDatabase, work: Callable[[Connection], T], write: bool) -> T:
+    await control.migrate()
+    run_in: Callable[[Callable[[Connection], T]], Awaitable[T]] = control.write if write else control.read
+    return await run_in(work)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    """Run `work`; an error that names its own fix becomes one line and exit code 1; others are faults."""
+    try:
+        return work()
+    except EXPECTED as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"tracewarden: {message}" if code == 1 else message, err=True)
+    raise typer.Exit(code)
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    wide = None if sys.stdout.isatty() else 500
+    Console(width=wide, soft_wrap=True).print(table, markup=False)

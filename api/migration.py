@@ -1,0 +1,42 @@
+"""`tracewarden migrate`: everything that is kept, brought to the schema of this version."""
+
+from __future__ import annotations
+
+from api.assembly import open_control, open_store
+from api.datadir import DataDirLock
+from schemas.settings import Settings
+from storage.migrations import migrate_store
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Migrate each part; a line for each, saying what ran.
+
+    Raises:
+        DataDirError: another process has the embedded stores open (`serve` migrates them when it starts).
+        StoreError, ControlError: a part cannot be reached or is of another version.
+    """
+    lock = DataDirLock(settings.data_dir)
+    if settings.clickhouse_url is None:
+        lock.acquire()
+    try:
+        return [await _migrate_control(settings), await _migrate_store(settings)]
+    finally:
+        lock.release()
+
+
+async def _migrate_control(settings: Settings) -> str:
+    control = open_control(settings)
+    try:
+        await control.migrate()
+    finally:
+        await control.close()
+    return "control database: up to date"
+
+
+async def _migrate_store(settings: Settings) -> str:
+    store = open_store(settings)
+    try:
+        ran = await migrate_store(store, retention_days=settings.ingest.retention_days)
+    finally:
+        await store.close()
+    return f"trace store: {', '.join(ran) if ran else 'up to date'}"
