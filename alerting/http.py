@@ -123,6 +123,10 @@ class GuardedClient:
         except TimeoutError as error:
             raise httpx.ReadTimeout(f"no answer from {target.host} within {self._timeout_s:g} s") from error
 
+    async def check(self, url: str) -> None:
+        """What `request` checks before it connects; nothing is sent. Raises as `request` does."""
+        await self._addresses(_checked(url))
+
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         try:
             found = await self._resolve(url.host, _port(url))
