@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -28,6 +29,26 @@ class MalformedRequestError(ValueError):
     """The body is not an OTLP trace request; the message says what was expected."""
 
 
+class Reason(Enum):
+    """Why a span was rejected; the name is the label of the metric, the value what the sender reads."""
+
+    NO_TRACE_ID = "trace_id must be 16 bytes that are not all zero (is this an OTLP logs request sent to /v1/traces?)"
+    NO_SPAN_ID = "span_id must be 8 bytes that are not all zero"
+    BAD_PARENT_ID = "parent_span_id must be 8 bytes, or empty for a root"
+    TOO_LARGE = f"a span may have {MAX_SPAN_BYTES} bytes at most: shorten its attributes"
+
+
+class Concern(Enum):
+    """What is wrong with a span that was kept."""
+
+    NO_START = "start_time_unix_nano is zero: the span is shown at its arrival time; set it in the sender"
+    ABSURD_START = (
+        "start_time_unix_nano is over an hour ahead or over 400 days ago: the span is shown at its arrival time; "
+        "check the sender's clock"
+    )
+    ENDS_EARLY = "end_time_unix_nano is before the start: the duration is unknown"
+
+
 @dataclass
 class Validation:
     """What became of the spans of one request.
@@ -39,27 +60,15 @@ class Validation:
     """
 
     accepted: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    warnings: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    warnings: Counter[Concern] = field(default_factory=Counter)
 
     @property
     def message(self) -> str:
         """One line for the sender; empty when all is well."""
-        parts = [f"{count} span(s) rejected: {reason}" for reason, count in self.rejected.items()]
-        parts += [f"{count} span(s) accepted with a warning: {reason}" for reason, count in self.warnings.items()]
+        parts = [f"{count} span(s) rejected: {reason.value}" for reason, count in self.rejected.items()]
+        parts += [f"{count} span(s) accepted with a warning: {concern.value}" for concern, count in self.warnings.items()]
         return "; ".join(parts)
-
-
-NO_TRACE_ID = "trace_id must be 16 bytes that are not all zero (is this an OTLP logs request sent to /v1/traces?)"
-NO_SPAN_ID = "span_id must be 8 bytes that are not all zero"
-BAD_PARENT_ID = "parent_span_id must be 8 bytes, or empty for a root"
-TOO_LARGE = f"a span may have {MAX_SPAN_BYTES} bytes at most: shorten its attributes"
-NO_START = "start_time_unix_nano is zero: the span is shown at its arrival time; set it in the sender"
-ABSURD_START = (
-    "start_time_unix_nano is over an hour ahead or over 400 days ago: the span is shown at its arrival time; "
-    "check the sender's clock"
-)
-ENDS_EARLY = "end_time_unix_nano is before the start: the duration is unknown"
 
 
 def decode_protobuf(body: bytes) -> ExportTraceServiceRequest:
@@ -163,23 +172,23 @@ def _validate_scope(scope: ScopeSpans, now_ns: int, result: Validation) -> None:
         del scope.spans[index]
 
 
-def _refusal(span: Span) -> str | None:
+def _refusal(span: Span) -> Reason | None:
     if len(span.trace_id) != 16 or span.trace_id == _NO_TRACE:
-        return NO_TRACE_ID
+        return Reason.NO_TRACE_ID
     if len(span.span_id) != 8 or span.span_id == _NO_SPAN:
-        return NO_SPAN_ID
+        return Reason.NO_SPAN_ID
     if len(span.parent_span_id) not in (0, 8):
-        return BAD_PARENT_ID
-    return TOO_LARGE if span.ByteSize() > MAX_SPAN_BYTES else None
+        return Reason.BAD_PARENT_ID
+    return Reason.TOO_LARGE if span.ByteSize() > MAX_SPAN_BYTES else None
 
 
-def _warning(span: Span, now_ns: int) -> str | None:
+def _warning(span: Span, now_ns: int) -> Concern | None:
     start = span.start_time_unix_nano
     if not start:
-        return NO_START
+        return Concern.NO_START
     if not now_ns - PAST_S * 10**9 <= start <= now_ns + FUTURE_S * 10**9:
-        return ABSURD_START
-    return ENDS_EARLY if span.end_time_unix_nano < start else None
+        return Concern.ABSURD_START
+    return Concern.ENDS_EARLY if span.end_time_unix_nano < start else None
 
 
 def _flatten(attributes: Iterable[KeyValue]) -> None:
@@ -231,6 +240,3 @@ def _hex_to_base64(value: object) -> str:
         return base64.b64encode(binascii.unhexlify(str(value))).decode()
     except (binascii.Error, ValueError):
         return ""
-
-
-Decoder = Callable[[bytes], ExportTraceServiceRequest]

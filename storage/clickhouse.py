@@ -22,8 +22,45 @@ DEFAULT_DATABASE = "tracewarden"
 Parameters = Mapping[str, Any]
 
 
+# Errors of the store's surroundings, not of the data: the same insert may succeed later.
+TRANSIENT_CODES: dict[int, str] = {
+    23: "a file could not be read: check the disk",
+    74: "a file could not be read: check the disk",
+    75: "a file could not be written: free some disk space",
+    76: "a file could not be opened: check the limit of open files and the permissions of the data folder",
+    159: "it took too long: reduce the load or raise the limits",
+    202: "too many queries at once: reduce the load",
+    203: "no connection is free: reduce the load",
+    209: "the connection timed out: check the network and the server",
+    210: "the connection broke: check the network and the server",
+    241: "there is not enough memory: reduce the load or raise the limit",
+    242: "the table is read-only: check the replica and its keeper",
+    243: "the disk is full: free some space or shorten ingest.retention_days",
+    252: "too many parts wait for merging: reduce the load, or check the disk",
+    285: "too few replicas are alive: check the cluster",
+    319: "the outcome of the insert is unknown: check the cluster",
+    999: "the keeper does not answer: check the cluster",
+    1000: "the operating system refused: check the disk and the limits",
+    1001: "the operating system refused: check the disk and the limits",
+}
+
+
 class StoreError(Exception):
-    """The store refused or could not be reached; the message says what to do."""
+    """The store refused or could not be reached; `code` is ClickHouse's, None where it did not answer."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same statement may succeed later without a change of the data."""
+        return self.code is None or self.code in TRANSIENT_CODES
+
+    @property
+    def advice(self) -> str:
+        """What to do about a transient error."""
+        return str(self) if self.code is None else TRANSIENT_CODES.get(self.code, str(self))
 
 
 class StoreBusyError(StoreError):
@@ -109,7 +146,7 @@ class ClickHouseStore:
         try:
             return work()
         except ClickHouseError as error:
-            raise StoreError(str(error)) from error
+            raise StoreError(str(error), getattr(error, "code", None)) from error
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)

@@ -1,0 +1,106 @@
+"""The OTLP/gRPC receiver: TraceService/Export on the same path into the log as OTLP/HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+
+from ingest.admission import Admission, OverloadedError
+from ingest.authentication import AuthenticationError, Authenticator
+from ingest.otlp import Validation
+from ingest.receiver import Receiver
+from ingest.trace_log import RefusedRecordError, TraceLogError
+from schemas.instruments import Instruments
+from schemas.sections import IngestSettings
+from storage.control import ControlError
+
+TRANSPORT = "grpc"
+Context = grpc.aio.ServicerContext[ExportTraceServiceRequest, ExportTraceServiceResponse]
+_GRACE_S = 5
+
+
+class OtlpGrpcReceiver(TraceServiceServicer):
+    """A component of its own: a gRPC server binds its address itself."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        authenticator: Authenticator,
+        admission: Admission,
+        settings: IngestSettings,
+        instruments: Instruments,
+        address: str,
+    ) -> None:
+        self._receiver = receiver
+        self._authenticator = authenticator
+        self._admission = admission
+        self._settings = settings
+        self._instruments = instruments
+        self._address = address
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen; `port` is the one bound.
+
+        Raises:
+            OSError: the port is in use.
+        """
+        options = [("grpc.max_receive_message_length", self._settings.max_expanded_bytes), ("grpc.so_reuseport", 0)]
+        self._server = grpc.aio.server(options=options)
+        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]  # generated
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"{self._address} is in use: stop the other process or pass --otlp-grpc-port") from error
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Answer what is under way, then close. Safe to call twice, and without start."""
+        if self._server is not None:
+            await self._server.stop(_GRACE_S)
+            self._server = None
+
+    async def Export(  # noqa: N802 - the name of the service's method
+        self, request: ExportTraceServiceRequest, context: Context
+    ) -> ExportTraceServiceResponse:
+        """Store one request; OK means durable."""
+        try:
+            validation = await self._export(request, _metadata(context))
+        except AuthenticationError as error:
+            code = grpc.StatusCode.UNAUTHENTICATED if error.status == 401 else grpc.StatusCode.PERMISSION_DENIED
+            return await self._refuse(context, code, "unauthenticated", str(error))
+        except OverloadedError as error:
+            return await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", str(error))
+        except (TraceLogError, ControlError) as error:
+            return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "log_unavailable", str(error))
+        except RefusedRecordError as error:
+            return await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "refused", str(error))
+        response = ExportTraceServiceResponse()
+        if validation.message:
+            response.partial_success.rejected_spans = validation.rejected.total()
+            response.partial_success.error_message = validation.message
+        return response
+
+    async def _export(self, request: ExportTraceServiceRequest, metadata: Mapping[str, str]) -> Validation:
+        principal = await self._authenticator.principal(metadata)
+        with self._admission.request() as reservation:
+            reservation.grow(request.ByteSize())
+            return await self._receiver.receive(principal.project, request, TRANSPORT)
+
+    async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> ExportTraceServiceResponse:
+        self._instruments.requests_rejected.labels(TRANSPORT, reason).inc()
+        await context.abort(code, message)
+        raise AssertionError("abort raises")
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    """The call's metadata as headers; gRPC has the host in `:authority`, which is not handed to servers."""
+    pairs = context.invocation_metadata() or ()
+    return {str(key).lower(): value for key, value in pairs if isinstance(value, str)}
