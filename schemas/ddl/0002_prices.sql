@@ -33,7 +33,8 @@ CREATE TABLE model_resolution
     updated_at DateTime64(3, 'UTC')
 )
 ENGINE = {replacing_merge_tree}(updated_at)
-ORDER BY (provider, model);
+ORDER BY (provider, model)
+TTL toDateTime(updated_at) + toIntervalDay(30) DELETE WHERE resolved = 0;
 
 -- One entry a (provider, model). steps: day << 48 | minute << 37 | input tokens, ascending; the last one whose three parts are
 -- all reached applies. rates: five a step, in US dollars a token: input, cache read, cache write, output, and the request itself.
