@@ -71,7 +71,7 @@ def _latency(name: str, kind: Kind, what: str) -> Metric:
 
 def _first_token(name: str, what: str) -> Metric:
     about = f"{what} time to the first token of a model response; null where no span reports it."
-    return Metric(f"time_to_first_token.{name}", "ms", about, "quantile", "span", "up")
+    return Metric(f"time_to_first_token.{name}", "ms", about, "quantile", "usage", "up")
 
 
 def _span_latency(name: str, kind: Kind, what: str) -> Metric:
@@ -108,7 +108,7 @@ METRICS: tuple[Metric, ...] = (
         "ms",
         "Mean time to the first token of a model response; of a request, that of its first response which reports it.",
         "mean",
-        "span",
+        "usage",
         "up",
         True,
     ),

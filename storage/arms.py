@@ -1,0 +1,141 @@
+"""One arm of a release comparison: the requests of one release of a target, as sufficient statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from schemas.metrics import find_comparable
+from schemas.settings import QuerySettings
+from storage.clickhouse import ClickHouseStore
+from storage.dimensions import USAGE, check_dimensions, filter_parameters, requests
+from storage.readings import FAILED, TOP_DURATION, USAGE_COLUMNS
+from storage.scope import DEFAULT_BOUNDS, Axis, ProjectReader, QueryError, Range
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class ArmQuery:
+    """The requests of one release of a target between `start` (included) and `end`.
+
+    `axis` says whether a request belongs to the range by the start of its top span or by that span's arrival.
+    """
+
+    project: str
+    metric: str
+    target: str
+    release: str
+    start: datetime
+    end: datetime
+    axis: Axis = "event"
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Requests of one stretch of time; `variance` is the sample's (n − 1), 0 for a single request."""
+
+    n: int
+    mean: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class ArmData:
+    """Sufficient statistics of an arm, on the metric's scale: natural logarithm, or 0 and 1 for errors.rate.
+
+    `events` counts the failed requests (errors.rate only). `examples` are hex trace ids of the requests with the highest
+    values. `missing` counts requests of the release without a value, or with one that has no logarithm (≤ 0). Without
+    requests `mean` and `variance` are 0 and `n` says so.
+    """
+
+    n: int
+    mean: float
+    variance: float
+    events: int | None
+    blocks: tuple[Block, ...]
+    examples: tuple[str, ...]
+    missing: int
+
+
+async def read_arm(
+    store: ClickHouseStore, query: ArmQuery, *, block: timedelta, bounds: QuerySettings = DEFAULT_BOUNDS
+) -> ArmData:
+    """The arm of `query`, and the same for each `block` of time (multiples of it since 1970).
+
+    Raises:
+        UnknownMetricError: the metric is unknown or cannot be compared.
+        QueryError: a dimension, the range or the block; the message names the bound and the fix.
+        StoreError: the store refused, or a limit was reached.
+    """
+    check_dimensions(find_comparable(query.metric), query.filters)
+    if block < timedelta(seconds=1):
+        raise QueryError("bad-step", "the block is shorter than a second: ask for 1s or more")
+    filters = {**query.filters, "target": query.target, "release": query.release}
+    parameters = {**filter_parameters(filters), "block": block // timedelta(milliseconds=1)}
+    reader = ProjectReader(store, query.project, bounds)
+    sql = _statement(query.metric, requests(query.axis, _columns(query.metric), (), filters))
+    return _arm(await reader.fetch(sql, Range(query.start, query.end, query.axis), parameters), query.metric)
+
+
+def _statement(metric: str, observed: str) -> str:
+    shown = "y = 1" if metric == "errors.rate" else "y IS NOT NULL"
+    return (
+        "SELECT intDiv(toUnixTimestamp64Milli(at), {block:Int64}) AS b, count(y) AS n, avg(y) AS mean, "  # noqa: S608 - fixed
+        "ifNull(varSampStable(y), 0) AS variance, count() - count(y) AS missing, countIf(y = 1) AS ones, "
+        f"groupArraySortedIf({EXAMPLES})((-assumeNotNull(y), id), {shown}) AS examples "
+        f"FROM (SELECT at, id, {_scale(metric)} AS y FROM ({observed})) GROUP BY b ORDER BY b"
+    )
+
+
+def _columns(metric: str) -> dict[str, str]:
+    return {"x": _VALUES[metric], "id": "any(hex(trace_id))"}
+
+
+def _of_responses(column: str) -> str:
+    """The sum over the responses of a trace, each counted once; NULL where none has it."""
+    sums = f"maxMapIf([usage_key], [toFloat64(assumeNotNull({column}))], {USAGE} AND {column} IS NOT NULL)"
+    return f"if(empty(({sums} AS by_response).1), NULL, arraySum(by_response.2))"
+
+
+_VALUES: Mapping[str, str] = {
+    "errors.rate": FAILED,
+    "latency": TOP_DURATION,
+    "time_to_first_token": f"argMinIf(time_to_first_token_ms, started_at, {USAGE})",
+    **{name: _of_responses(USAGE_COLUMNS[name]) for name in ("cost.usd", "tokens.input", "tokens.output")},
+}
+
+
+def _scale(metric: str) -> str:
+    return "toNullable(toFloat64(x))" if metric == "errors.rate" else "if(x > 0, log(x), NULL)"
+
+
+def _arm(rows: list[dict[str, Any]], metric: str) -> ArmData:
+    blocks = tuple(Block(row["n"], row["mean"], row["variance"]) for row in rows if row["n"])
+    whole = combine(blocks)
+    examples = sorted(example for row in rows for example in row["examples"])
+    return ArmData(
+        n=whole.n,
+        mean=whole.mean,
+        variance=whole.variance,
+        events=sum(row["ones"] for row in rows) if metric == "errors.rate" else None,
+        blocks=blocks,
+        examples=tuple(trace_id.lower() for _, trace_id in examples[:EXAMPLES]),
+        missing=sum(row["missing"] for row in rows),
+    )
+
+
+def combine(blocks: Iterable[Block]) -> Block:
+    """All blocks as one (Chan, Golub and LeVeque 1983: exact for any split)."""
+    blocks = tuple(blocks)
+    n = sum(block.n for block in blocks)
+    if n == 0:
+        return Block(0, 0.0, 0.0)
+    mean = math.fsum(block.n * block.mean for block in blocks) / n
+    within = math.fsum((block.n - 1) * block.variance for block in blocks)
+    between = math.fsum(block.n * (block.mean - mean) ** 2 for block in blocks)
+    return Block(n, mean, (within + between) / (n - 1) if n > 1 else 0.0)

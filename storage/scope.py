@@ -1,0 +1,118 @@
+"""Every read of spans: inside one project, one bounded range of time and the operator's limits.
+
+The project's predicate is written here and nowhere else. Statements are put together from fixed text; whatever a user
+sent travels as a bound parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from schemas.settings import QuerySettings
+from storage.clickhouse import ClickHouseStore
+
+Axis = Literal["event", "arrival"]
+
+# Event time lies within these bounds of the arrival (the mapping clamps it), which lets a read skip whole partitions.
+EARLIEST_EVENT = timedelta(days=7)
+LATEST_EVENT = timedelta(hours=1)
+
+# No dashboard needs more; a query that does is refused before it reads.
+MAX_ROWS_TO_READ = 1_000_000_000
+
+TIME_COLUMNS: Mapping[Axis, str] = {"event": "time", "arrival": "received_at"}
+
+DEFAULT_BOUNDS = QuerySettings()
+
+
+class QueryError(ValueError):
+    """A query that cannot be answered as asked; the message names the bound and the fix, `code` is its short name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Range:
+    """A half-open range of time, `start` included."""
+
+    start: datetime
+    end: datetime
+    axis: Axis = "event"
+
+    def check(self, bounds: QuerySettings) -> None:
+        """Refuse an empty range and one longer than `bounds` allow.
+
+        Raises:
+            QueryError: bad-range or range-too-long.
+        """
+        if self.start >= self.end:
+            raise QueryError("bad-range", "the range is empty: `from` must be before `to`")
+        if self.end - self.start > timedelta(days=bounds.max_range_days):
+            raise QueryError(
+                "range-too-long",
+                f"the range is longer than {bounds.max_range_days} days: ask for a shorter one, or raise query.max_range_days",
+            )
+
+
+@dataclass(frozen=True)
+class ProjectReader:
+    """Reads the spans of one project."""
+
+    store: ClickHouseStore
+    project: str
+    bounds: QuerySettings = DEFAULT_BOUNDS
+
+    async def fetch(self, sql: str, span: Range, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a statement built on `spans_of`.
+
+        Raises:
+            QueryError: the range is empty or too long.
+            StoreError: the store refused, or a limit was reached.
+        """
+        span.check(self.bounds)
+        own = {"project": self.project, "start": epoch_ms(span.start), "end": epoch_ms(span.end)}
+        return await self.store.query(sql, {**(parameters or {}), **own}, limits(self.bounds))
+
+
+def spans_of(axis: Axis, slack: timedelta = timedelta(0)) -> str:
+    """`FROM spans` of the reader's project within its range, widened by `slack` on both sides."""
+    column = TIME_COLUMNS[axis]
+    start, end = _bound("start", -slack), _bound("end", slack)
+    clauses = ["project = {project:String}", f"{column} >= {start}", f"{column} < {end}"]
+    if axis == "event":
+        clauses.append(f"received_at >= {_bound('start', -slack - LATEST_EVENT)}")
+        clauses.append(f"received_at <= {_bound('end', slack + EARLIEST_EVENT)}")
+    return "FROM spans PREWHERE " + " AND ".join(clauses)
+
+
+def _bound(parameter: str, offset: timedelta) -> str:
+    return f"fromUnixTimestamp64Milli({{{parameter}:Int64}} + {offset // timedelta(milliseconds=1)}, 'UTC')"
+
+
+def limits(bounds: QuerySettings) -> dict[str, Any]:
+    """ClickHouse settings of every read: it changes nothing, and stops at the operator's limits."""
+    return {
+        "readonly": 2,
+        "max_execution_time": bounds.timeout_s,
+        "timeout_overflow_mode": "throw",
+        "max_memory_usage": bounds.max_memory_bytes,
+        "max_rows_to_read": MAX_ROWS_TO_READ,
+        "max_result_rows": bounds.max_rows + 1,
+        "result_overflow_mode": "throw",
+        "max_threads": bounds.threads,
+    }
+
+
+def epoch_ms(time: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def from_epoch_ms(value: int) -> datetime:
+    """The opposite of `epoch_ms`."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
