@@ -1,75 +1,39 @@
-"""Which components a role consists of, and what they are made from. The only place that wires the parts together."""
+"""Putting a process together: what every role has, the order of the parts, and what readiness means."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import ProcessCollector
 from sqlalchemy import select, text
 
-from api.datadir import create
+from api.base import Base, open_control, open_store, utc_now
+from api.datadir import read_pepper
 from api.health import Dependency, health_app
+from api.intake import assemble_intake
 from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener
 from schemas.instruments import Instruments
 from schemas.settings import Settings
-from storage.clickhouse import ClickHouseStore, embedded_url
-from storage.control import ControlDatabase, sqlite_url
+from storage.migrations import migrate_store
 
 LOW_DISK_BYTES = 256 * 1024 * 1024
-
-Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class Base:
-    """What every role has."""
-
-    settings: Settings
-    control: ControlDatabase
-    store: ClickHouseStore
-    instruments: Instruments
-    clock: Clock
-
-
-def utc_now() -> datetime:
-    """The clock of the process."""
-    return datetime.now(UTC)
-
-
-def version() -> str:
-    """The installed version of Tracewarden."""
-    return importlib.metadata.version("tracewarden")
-
-
-def open_control(settings: Settings) -> ControlDatabase:
-    """The control database of the settings; nothing is connected yet."""
-    if settings.database_url is not None:
-        return ControlDatabase(settings.database_url.get_secret_value())
-    create(settings.data_dir)
-    return ControlDatabase(sqlite_url(settings.data_dir))
-
-
-def open_store(settings: Settings) -> ClickHouseStore:
-    """The trace store of the settings; nothing is connected yet."""
-    if settings.clickhouse_url is not None:
-        return ClickHouseStore(settings.clickhouse_url.get_secret_value(), threads=settings.query.threads)
-    create(settings.data_dir)
-    return ClickHouseStore(embedded_url(settings.data_dir), threads=settings.query.threads)
 
 
 async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresses) -> list[Component]:
     """The components of `roles` in the order of their start: what others use comes first, listeners last."""
-    base = Base(settings, open_control(settings), open_store(settings), Instruments(), utc_now)
+    base = Base(
+        settings, open_control(settings), open_store(settings), Instruments(), utc_now, read_pepper(settings), frozenset(roles)
+    )
     ProcessCollector(registry=base.instruments.registry)
-    await base.control.migrate()
-    api = HttpListener("api", health_app(dependencies(base), base.instruments), addresses.api)
-    return [Closing(base.control.close), Closing(base.store.close), api]
+    if base.whole:
+        await base.control.migrate()
+        await migrate_store(base.store, retention_days=settings.ingest.retention_days)
+    intake = assemble_intake(base, addresses)
+    front = HttpListener("api", health_app(dependencies(base), base.instruments), addresses.api)
+    return [Closing(base.control.close), Closing(base.store.close), *intake.workers, *intake.listeners, front]
 
 
 def dependencies(base: Base) -> list[Dependency]:

@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from api.assembly import open_control, utc_now, version
+from api.base import ALL_ROLES, open_control, utc_now, version
 from api.configuration import ConfigurationError, read_settings, shown_values, sources
 from api.datadir import DataDirError, PepperError, read_pepper
 from api.doctor import examine, report
 from api.listeners import ListenError
 from api.migration import migrate as migrate_all
-from api.serve import ALL_ROLES
 from api.serve import serve as run
 from api.settings_catalogue import CONFIG_VARIABLE
 from schemas.settings import Settings

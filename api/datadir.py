@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -12,6 +14,7 @@ from schemas.settings import Settings
 from storage.keys import load_pepper
 
 LOCK = "lock"
+TEMPORARY = "tmp"
 
 
 class DataDirError(Exception):
@@ -75,6 +78,14 @@ def create(data_dir: Path) -> None:
         ) from error
     if not os.access(data_dir, os.W_OK | os.X_OK):
         raise DataDirError(f"{data_dir} is not writable for this user: change its owner, or pass another --data-dir")
+
+
+def own_temporary_files(data_dir: Path) -> None:
+    """Keep temporary files in a closed folder of the data directory, emptied now: inserts pass their text through some."""
+    folder = data_dir.resolve() / TEMPORARY
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    tempfile.tempdir = str(folder)
 
 
 def holder(data_dir: Path) -> int | None:

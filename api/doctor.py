@@ -18,7 +18,8 @@ import httpx
 from sqlalchemy import func, select
 
 from alerting.http import GuardedClient, OutgoingRefusedError
-from api.assembly import LOW_DISK_BYTES, open_control, open_store, utc_now
+from api.assembly import low_disk
+from api.base import open_control, open_store, utc_now
 from api.datadir import DataDirError, PepperError, create, holder, read_pepper
 from api.kafka_check import check_kafka
 from api.listeners import ListenError, bind
@@ -103,10 +104,9 @@ async def check_data_dir(settings: Settings) -> list[Finding]:
         return wrong("data_dir", str(error))
     except OSError as error:
         return wrong("data_dir", f"{folder} cannot be written ({error.strerror}): free some space or pass another --data-dir")
+    problem = low_disk(folder)
     free = shutil.disk_usage(folder).free
-    if free < LOW_DISK_BYTES:
-        return wrong("data_dir", f"{folder} has {free // 2**20} MiB free: free some space or pass another --data-dir")
-    return fine("data_dir", f"{folder} is writable, {free / 2**30:.1f} GiB free")
+    return wrong("data_dir", problem) if problem else fine("data_dir", f"{folder} is writable, {free / 2**30:.1f} GiB free")
 
 
 async def check_secrets(settings: Settings) -> list[Finding]:

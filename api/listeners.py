@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from api.lifecycle import Component
 from schemas.settings import Settings
 
 DRAIN_S = 5
@@ -71,7 +72,7 @@ class Addresses:
     def lines(self) -> list[str]:
         """Each listener's name and address, for people."""
         named = (("api", "http://", self.api), ("otlp-http", "http://", self.otlp_http), ("otlp-grpc", "", self.otlp_grpc))
-        return [f"{name}: {scheme}{_place(bound)}" for name, scheme, bound in named if bound is not None]
+        return [f"{name}: {scheme}{place(bound)}" for name, scheme, bound in named if bound is not None]
 
     def close(self) -> None:
         """Close what no listener took over. Safe to call twice."""
@@ -80,7 +81,8 @@ class Addresses:
                 bound.close()
 
 
-def _place(bound: socket.socket) -> str:
+def place(bound: socket.socket) -> str:
+    """As in a URL."""
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -153,3 +155,30 @@ class HttpListener:
         if self._task is not None:
             await self._task
         self._socket.close()
+
+
+class ReservedPort:
+    """A listener that binds by itself: its port is held by us until the moment it starts."""
+
+    def __init__(self, listener: Component, reserved: socket.socket, flag: str) -> None:
+        self._listener = listener
+        self._reserved = reserved
+        self._flag = flag
+
+    async def start(self) -> None:
+        """Let go of the port, and start what binds it.
+
+        Raises:
+            ListenError: someone else took the port in that moment.
+        """
+        host, port = self._reserved.getsockname()[:2]
+        self._reserved.close()
+        try:
+            await self._listener.start()
+        except OSError as error:
+            raise ListenError(_why(OSError(errno.EADDRINUSE, "in use"), host, port, self._flag)) from error
+
+    async def stop(self) -> None:
+        """Stop the listener."""
+        await self._listener.stop()
+        self._reserved.close()

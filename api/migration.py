@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.assembly import open_control, open_store
+from api.base import open_control, open_store
 from api.datadir import DataDirLock
 from schemas.settings import Settings
 from storage.migrations import migrate_store

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import uvloop
 
 from api.assembly import assemble
-from api.datadir import DataDirLock
+from api.base import ALL_ROLES
+from api.datadir import DataDirLock, own_temporary_files
 from api.lifecycle import run_until, stop_on_signals
 from api.listeners import Addresses, bind_all
 from api.observability.logs import configure_logs
 from schemas.settings import Settings
-
-ALL_ROLES = ("ingest", "write", "alert", "api")
 
 Roles = Sequence[str]
 
@@ -32,6 +31,7 @@ def serve(settings: Settings, roles: Roles = ALL_ROLES) -> None:
     lock = DataDirLock(settings.data_dir)
     if set(roles) == set(ALL_ROLES):
         lock.acquire()
+        own_temporary_files(settings.data_dir)
     try:
         addresses = bind_all(settings, roles)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -42,15 +42,16 @@ def serve(settings: Settings, roles: Roles = ALL_ROLES) -> None:
 
 async def _run(settings: Settings, roles: Roles, addresses: Addresses) -> None:
     stop = stop_on_signals(asyncio.get_running_loop())
+    lines = addresses.lines()
     try:
         components = await assemble(settings, roles, addresses)
-        await run_until(components, stop, lambda: announce(addresses))
+        await run_until(components, stop, lambda: announce(lines))
     finally:
         addresses.close()
 
 
-def announce(addresses: Addresses) -> None:
+def announce(lines: Sequence[str]) -> None:
     """One line a listener and the line `ready`, for people and for whatever started this process."""
-    for line in (*addresses.lines(), "ready"):
+    for line in (*lines, "ready"):
         sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -1,0 +1,101 @@
+"""A whole process: how it starts, refuses to start, stops and comes back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.api.process import FREE_PORTS, run, serving
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        body = answer.read()
+    return json.loads(body) if answer.headers.get_content_type() == "application/json" else body.decode()
+
+
+def test_it_prints_each_listener_says_ready_answers_and_stops_with_0(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        assert set(served.addresses) == {"api", "otlp-http", "otlp-grpc"}
+        api = served.addresses["api"]
+        assert get(f"{api}/healthz") == {"status": "alive"}
+        assert get(f"{api}/readyz")["ready"] is True
+        assert "tracewarden_bytes_in_flight" in get(f"{api}/metrics")
+
+        second = run("serve", "--data-dir", str(tmp_path / "data"), *FREE_PORTS)
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"pid {served.process.pid}" in second.stderr
+        assert "pass another --data-dir" in second.stderr
+
+        port = api.rpartition(":")[2]
+        clash = run("serve", "--data-dir", str(tmp_path / "other"), *FREE_PORTS, "--port", port)
+        assert clash.returncode == 1
+        assert clash.stderr == f"tracewarden: port {port} is in use: stop the other process or pass --port\n"
+
+        doctor = run("doctor", "--data-dir", str(tmp_path / "data"), "--port", port)
+        assert doctor.returncode == 0, doctor.stdout
+        assert "process: store" in doctor.stdout
+
+        assert served.stop(signal.SIGTERM) == 0
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_after_kill_9_it_starts_again_on_the_same_directory(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data) as served:
+        made = run("keys", "create", "--data-dir", str(data), "--name", "gateway", "--scope", "ingest", "--json")
+        assert made.returncode == 0, made.stderr
+        assert served.stop(signal.SIGKILL) == -signal.SIGKILL
+    with serving(data) as served:
+        assert get(f"{served.addresses['api']}/readyz")["ready"] is True
+        listed = run("keys", "list", "--data-dir", str(data), "--json")
+        assert [key["id"] for key in json.loads(listed.stdout)] == [json.loads(made.stdout)["id"]]
+        assert served.stop(signal.SIGINT) == 0
+
+
+def test_a_role_of_its_own_says_what_it_needs() -> None:
+    done = run("write")
+    assert done.returncode == 2
+    assert "set kafka.bootstrap_servers, clickhouse_url, database_url" in done.stderr
+    assert "tracewarden serve" in done.stderr
+
+
+def test_a_doctor_finds_what_is_wrong_and_names_the_fix(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        config = tmp_path / "tracewarden.yaml"
+        channel = {"type": "slack", "name": "ops", "url": "https://169.254.169.254/hook"}
+        config.write_text(json.dumps({"alerting": {"channels": [channel], "rules_file": str(tmp_path / "none.yaml")}}))
+        data = tmp_path / "data"
+        done = run("doctor", "--data-dir", str(data), "--config", str(config), *FREE_PORTS, "--otlp-http-port", port)
+    assert done.returncode == 1
+    found = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("WRONG")}
+    assert set(found) == {"otlp_http_port", "channel", "rules_file"}
+    assert "pass --otlp-http-port" in found["otlp_http_port"]
+    assert "outgoing.allowed_networks" in found["channel"]
+    assert "3 of" in done.stdout.splitlines()[-1]
+
+
+def test_a_doctor_says_which_servers_do_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    config = tmp_path / "tracewarden.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "clickhouse_url": f"http://user:hidden-1@127.0.0.1:{port}/tracewarden",
+                "database_url": f"postgresql://user:hidden-2@127.0.0.1:{port}/tracewarden",
+                "kafka": {"bootstrap_servers": f"127.0.0.1:{port}"},
+            }
+        )
+    )
+    done = run("doctor", "--data-dir", str(tmp_path / "data"), "--config", str(config), *FREE_PORTS)
+    assert done.returncode == 1
+    wrong = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("WRONG")}
+    assert {"store", "control", "kafka", "secrets"} <= wrong
+    assert "hidden" not in done.stdout + done.stderr
