@@ -32,8 +32,9 @@ COLUMNS: Mapping[str, str] = {
     "error_type": "error_type",
 }
 
-# Found on any span of a trace, these hold for all its spans.
-INHERITED = ("target", "release", "user", "conversation")
+# These belong to the request as a whole: found on any of its spans, they hold for all of them. Where several spans have
+# one, the topmost counts. Target and release go together: a trace can pass several services, each with its own.
+OF_TRACE = ("target", "release", "user", "conversation")
 # Of a request, these are those of its top span; the others, of its first span that has one.
 OF_TOP_SPAN = ("service", "service_version", "environment")
 
@@ -65,45 +66,95 @@ def alias(dimension: str) -> str:
 
 
 def filter_parameters(filters: Mapping[str, str]) -> dict[str, Any]:
-    """Bound parameters of `filter_clauses`."""
-    return {f"is_{COLUMNS[name]}": value for name, value in filters.items()}
+    """Bound parameters of the conditions that `filters` become."""
+    return {_parameter(name): value for name, value in filters.items()}
 
 
-def filter_clauses(filters: Iterable[str]) -> list[str]:
-    """Conditions on the aliases of dimensions."""
-    return [f"{alias(name)} = {{is_{COLUMNS[name]}:String}}" for name in filters]
+def requests(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Mapping[str, str]) -> str:
+    """One row for each request of the range: `at` (when its top span started or arrived), `columns` (name → aggregate over
+    its spans), dimensions."""
+    own = [name for name in filters if name not in OF_TRACE]
+    labels = [f"{_of_request(name, filters)} AS {alias(name)}" for name in dict.fromkeys((*dimensions, *own))]
+    chosen = ", ".join([f"argMin({TIME_COLUMNS[axis]}, {RANK}) AS at", *_named(columns), *labels])
+    kept = _joined("HAVING", [*_within("at"), *(f"{alias(name)} = {_bound(name)}" for name in own)])
+    source = spans_of(axis, REQUEST_SLACK) + _joined("WHERE", _trace_conditions(axis, filters))
+    return f"SELECT {chosen} {source} GROUP BY {TRACE}{kept}"
 
 
-def where(clauses: Iterable[str], keyword: str = "WHERE") -> str:
-    """The clauses joined, or nothing."""
-    joined = " AND ".join(clauses)
-    return f" {keyword} {joined}" if joined else ""
+def responses(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Mapping[str, str]) -> str:
+    """One row for each model response of the range, however many spans repeat it: `at`, `columns` (name → aggregate over the
+    spans that repeat it), dimensions."""
+    dimensions = tuple(dimensions)
+    inherited = [name for name in dimensions if name in OF_TRACE]
+    chosen = {"at": f"argMin({TIME_COLUMNS[axis]}, started_at)", **columns}
+    chosen |= {alias(name): _first(COLUMNS[name], "started_at") for name in dimensions if name not in OF_TRACE}
+    chosen |= {"trace": f"any({TRACE})"} if inherited else {}
+    source = f"{spans_of(axis)} AND {USAGE}{_joined('WHERE', _span_conditions(axis, filters))}"
+    return _with_inherited(f"SELECT {', '.join(_named(chosen))} {source} GROUP BY usage_key", axis, inherited, filters)
 
 
-def of_request(dimension: str) -> str:
+def single_spans(
+    axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Mapping[str, str], *, once: bool
+) -> str:
+    """One row for each span of the range: `span_key`, `at`, `columns` (name → column), dimensions.
+
+    A span that was sent twice can be there twice, unless `once` (which costs a hash table of the range's spans).
+    """
+    dimensions = tuple(dimensions)
+    inherited = [name for name in dimensions if name in OF_TRACE]
+    chosen = {"at": TIME_COLUMNS[axis], **columns}
+    chosen |= {alias(name): COLUMNS[name] for name in dimensions if name not in OF_TRACE}
+    chosen |= {"trace": TRACE} if inherited else {}
+    if once:
+        chosen = {name: f"any({column})" for name, column in chosen.items()}
+    source = spans_of(axis) + _joined("WHERE", _span_conditions(axis, filters)) + (" GROUP BY span_key" if once else "")
+    return _with_inherited(f"SELECT span_key, {', '.join(_named(chosen))} {source}", axis, inherited, filters)
+
+
+def _with_inherited(rows: str, axis: Axis, inherited: list[str], filters: Mapping[str, str]) -> str:
+    """`rows` beside what they inherit from their traces."""
+    if not inherited:
+        return rows
+    labels = ", ".join(f"{_of_request(name, filters)} AS {alias(name)}" for name in inherited)
+    some = " OR ".join(f"{COLUMNS[name]} != ''" for name in inherited)
+    traces = f"SELECT {TRACE} AS trace, {labels} {spans_of(axis, REQUEST_SLACK)} AND ({some}) GROUP BY trace"
+    return f"SELECT * FROM ({rows}) AS s ANY LEFT JOIN ({traces}) AS t USING (trace)"  # noqa: S608 - fixed text
+
+
+def _of_request(dimension: str, filters: Mapping[str, str]) -> str:
     """What a request's dimension is, as an aggregate over the spans of its trace."""
     column = COLUMNS[dimension]
     if dimension == "status":
         return "if(max(is_error) = 1, 'error', 'ok')"
-    if dimension in INHERITED:
-        return f"max({column})"
     if dimension in OF_TOP_SPAN:
         return f"argMin({column}, {RANK})"
-    return f"argMinIf({column}, started_at, {column} != '')"
+    if dimension not in OF_TRACE:
+        return _first(column, "started_at")
+    partner = {"target": "release", "release": "target"}.get(dimension, "")
+    return _first(column, RANK, [f"{COLUMNS[partner]} = {_bound(partner)}"] if filters.get(partner) else [])
 
 
-def requests(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Iterable[str]) -> str:
-    """One row for each request of the range: `at` (when its top span started or arrived), `columns` (name → aggregate over
-    its spans), dimensions."""
-    filters = tuple(filters)
-    labels = [f"{of_request(name)} AS {alias(name)}" for name in dict.fromkeys((*dimensions, *filters))]
-    chosen = ", ".join([f"argMin({TIME_COLUMNS[axis]}, {RANK}) AS at", *_named(columns), *labels])
-    kept = where([*_within("at"), *filter_clauses(filters)], "HAVING")
-    return f"SELECT {chosen} {spans_of(axis, REQUEST_SLACK)} GROUP BY {TRACE}{kept}"
+def _first(column: str, order: str, conditions: Iterable[str] = ()) -> str:
+    wanted = " AND ".join([f"{column} != ''", *conditions])
+    return f"argMinIf({column}, {order}, {wanted})"
 
 
-def _named(columns: Mapping[str, str]) -> list[str]:
-    return [f"{expression} AS {name}" for name, expression in columns.items()]
+def _span_conditions(axis: Axis, filters: Mapping[str, str]) -> list[str]:
+    own = [f"{COLUMNS[name]} = {_bound(name)}" for name in filters if name not in OF_TRACE]
+    return own + _trace_conditions(axis, filters)
+
+
+def _trace_conditions(axis: Axis, filters: Mapping[str, str]) -> list[str]:
+    """Traces with the wanted target and release on one span, the wanted user, conversation; an empty value means none."""
+    together = [name for name in ("target", "release") if filters.get(name)]
+    wanted = [together] + [[name] for name in ("user", "conversation") if filters.get(name)]
+    found = [_traces(axis, [f"{COLUMNS[name]} = {_bound(name)}" for name in names]) for names in wanted if names]
+    without = [_traces(axis, [f"{COLUMNS[name]} != ''"]) for name in OF_TRACE if filters.get(name) == ""]
+    return [f"{TRACE} IN {traces}" for traces in found] + [f"{TRACE} NOT IN {traces}" for traces in without]
+
+
+def _traces(axis: Axis, conditions: Iterable[str]) -> str:
+    return f"(SELECT {TRACE} {spans_of(axis, REQUEST_SLACK)} AND {' AND '.join(conditions)})"
 
 
 def _within(column: str) -> list[str]:
@@ -111,60 +162,18 @@ def _within(column: str) -> list[str]:
     return [f"{column} >= {start}", f"{column} < {end}"]
 
 
-def responses(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Iterable[str]) -> str:
-    """One row for each model response of the range, however many spans repeat it: `at`, `columns` (name → aggregate over the
-    spans that repeat it), dimensions."""
-    filters = tuple(filters)
-    inherited = _inherited((*dimensions, *filters))
-    labels = [f"{_of_response(name)} AS {_own(name)}" for name in dict.fromkeys((*dimensions, *inherited))]
-    chosen = [f"argMin({TIME_COLUMNS[axis]}, started_at) AS at", *_named(columns), *labels]
-    if inherited:
-        chosen.append(f"any({TRACE}) AS trace")
-    kept = [f"{COLUMNS[name]} = {{is_{COLUMNS[name]}:String}}" for name in filters if name not in INHERITED]
-    rows = f"SELECT {', '.join(chosen)} {spans_of(axis)} AND {USAGE}{where(kept)} GROUP BY usage_key"
-    return _with_inherited(rows, axis, inherited, filters)
+def _named(columns: Mapping[str, str]) -> list[str]:
+    return [f"{expression} AS {name}" for name, expression in columns.items()]
 
 
-def _of_response(dimension: str) -> str:
-    column = COLUMNS[dimension]
-    return f"max({column})" if dimension in INHERITED else f"argMinIf({column}, started_at, {column} != '')"
+def _joined(keyword: str, conditions: Iterable[str]) -> str:
+    joined = " AND ".join(conditions)
+    return f" {keyword} {joined}" if joined else ""
 
 
-def single_spans(
-    axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Iterable[str], *, once: bool
-) -> str:
-    """One row for each span of the range: `span_key`, `at`, `columns` (name → column), dimensions.
-
-    A span that was sent twice can be there twice, unless `once` (which costs a hash table of the range's spans).
-    """
-    filters = tuple(filters)
-    inherited = _inherited((*dimensions, *filters))
-    chosen = {"at": TIME_COLUMNS[axis], **columns}
-    chosen |= {_own(name): COLUMNS[name] for name in (*dimensions, *inherited)}
-    if inherited:
-        chosen["trace"] = TRACE
-    form = "any({column}) AS {name}" if once else "{column} AS {name}"
-    selected = ", ".join(form.format(column=column, name=name) for name, column in chosen.items())
-    kept = where(f"{COLUMNS[name]} = {{is_{COLUMNS[name]}:String}}" for name in filters if name not in INHERITED)
-    rows = f"SELECT span_key, {selected} {spans_of(axis)}{kept}" + (" GROUP BY span_key" if once else "")
-    return _with_inherited(rows, axis, inherited, filters)
+def _parameter(dimension: str) -> str:
+    return f"is_{COLUMNS[dimension]}"
 
 
-def _inherited(names: Iterable[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name in INHERITED]
-
-
-def _own(dimension: str) -> str:
-    return f"own_{COLUMNS[dimension]}" if dimension in INHERITED else alias(dimension)
-
-
-def _with_inherited(rows: str, axis: Axis, inherited: list[str], filters: tuple[str, ...]) -> str:
-    """`rows` with what they inherit from their traces, where they have none of their own."""
-    if not inherited:
-        return rows
-    found = ", ".join(f"max({COLUMNS[name]}) AS trace_{COLUMNS[name]}" for name in inherited)
-    some = " OR ".join(f"{COLUMNS[name]} != ''" for name in inherited)
-    traces = f"SELECT {TRACE} AS trace, {found} {spans_of(axis, REQUEST_SLACK)} AND ({some}) GROUP BY trace"
-    labels = ", ".join(f"if({_own(name)} != '', {_own(name)}, trace_{COLUMNS[name]}) AS {alias(name)}" for name in inherited)
-    kept = where(filter_clauses(name for name in filters if name in INHERITED))
-    return f"SELECT *, {labels} FROM ({rows}) AS s ANY LEFT JOIN ({traces}) AS t USING (trace){kept}"  # noqa: S608 - fixed text
+def _bound(dimension: str) -> str:
+    return f"{{{_parameter(dimension)}:String}}"
