@@ -226,6 +226,8 @@ class RollbackSettings(Section):
     """Time for that proof; after it the rollback is `unverified` and a person is told."""
     propagation_timeout_s: Seconds = 120.0
     """Time for gateways to take up the restored release."""
+    webhooks: tuple[WebhookChannel, ...] = ()
+    """Endpoints that targets with the executor `webhook` are rolled back through, by name."""
 
 
 class OutgoingSettings(Section):

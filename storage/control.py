@@ -29,6 +29,9 @@ MIGRATION_LOCK = 7_226_377_013  # any number that no other application takes on 
 
 # PostgreSQL: serialization failure, deadlock detected.
 RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
+# Of two transactions that looked, found nothing and inserted the same key, PostgreSQL may refuse the later one with this
+# instead. Run again it sees the row; one that meets the error by its own doing meets it again.
+UNIQUE_VIOLATION, UNIQUE_ATTEMPTS = "23505", 3
 
 # Alembic keeps the migration that runs in a global of its own.
 _migrating = threading.Lock()
@@ -102,7 +105,7 @@ class ControlDatabase:
             try:
                 return self._write_once(work)
             except DBAPIError as error:
-                if not _is_conflict(error):
+                if not _is_conflict(error, attempt):
                     if isinstance(error, OperationalError):
                         raise ControlError(self._advice(error)) from error
                     raise
@@ -141,11 +144,13 @@ def sqlite_url(data_dir: Path) -> str:
     return f"sqlite:///{data_dir.resolve() / 'control.db'}"
 
 
-def _is_conflict(error: DBAPIError) -> bool:
+def _is_conflict(error: DBAPIError, attempt: int) -> bool:
+    """Whether the transaction may fare better when it runs again."""
     if isinstance(error.orig, sqlite3.Error):
         # Only its first byte is the error. Turning WAL on in a new file meets BUSY without waiting for the timeout.
         return error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-    return getattr(error.orig, "sqlstate", None) in RETRIED_SQLSTATES
+    state = getattr(error.orig, "sqlstate", None)
+    return state in RETRIED_SQLSTATES or (state == UNIQUE_VIOLATION and attempt < UNIQUE_ATTEMPTS)
 
 
 def _postgresql_engine(url: str) -> Engine:

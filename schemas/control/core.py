@@ -41,8 +41,8 @@ audit = Table(
     Column("actor", String(256), nullable=False),
     Column("action", String(64), nullable=False),
     Column("subject", String(384), nullable=False),
-    Column("before", JSON),
-    Column("after", JSON),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
     Column("source", Text, nullable=False),
     Index(None, "project", "subject", "id"),
 )
