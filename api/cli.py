@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -54,7 +55,8 @@ Project = Annotated[str, typer.Option("--project", help="Project of the key.")]
 
 
 def main() -> None:
-    """Entry point of the `tracewarden` command."""
+    """Entry point of the `tracewarden` command. Libraries' own words about failures that we explain stay unseen."""
+    logging.basicConfig(handlers=[logging.NullHandler()])
     app()
 
 

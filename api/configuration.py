@@ -60,11 +60,12 @@ def _unknown_variable(name: str, known: set[str]) -> str:
         return (
             f"{name} is no setting; Kubernetes sets it for a Service of that name: put `enableServiceLinks: false` in the pod"
         )
-    return f"{name} is no setting of Tracewarden: {_suggest(name.upper(), known)}"
+    bare = {other.removeprefix(PREFIX) for other in known}  # the prefix in common would make everything alike
+    close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, n=1, cutoff=_CLOSE)
+    return f"{name} is no setting of Tracewarden: {_advice([PREFIX + found for found in close])}"
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=_CLOSE)
+def _advice(close: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it, or look it up in docs/settings.md"
 
 
@@ -98,10 +99,14 @@ def _explain(entry: dict[str, Any]) -> str:
         return _bare(entry["msg"])
     place = f"{name} ({_set_by(name)})"
     if entry["type"] == "extra_forbidden":
-        return f"{place} is no setting of Tracewarden: {_suggest(name, [setting.name for setting in _named()])}"
+        return f"{place} is no setting of Tracewarden: {_advice(_near(name))}"
     if entry["type"] == "missing":
         return f"{place} is missing: {_described(name)}"
     return f"{place}: {_bare(entry['msg'])}{_given(name, entry['input'])}"
+
+
+def _near(name: str) -> list[str]:
+    return difflib.get_close_matches(name, [setting.name for setting in _named()], n=1, cutoff=_CLOSE)
 
 
 def _bare(message: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import func, select
@@ -32,6 +33,8 @@ from storage.migrations import SchemaMismatchError, check_store
 CHECK_TIMEOUT_S = 15.0
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MIN_SERVER = (25, 6)
+UNKNOWN_DATABASE = 81  # ClickHouse's error codes
+AUTHENTICATION_FAILED = 516
 
 
 @dataclass(frozen=True)
@@ -189,17 +192,23 @@ async def check_store_opens(settings: Settings) -> list[Finding]:
     try:
         return await _examine_store(store)
     except StoreError as error:
-        return wrong("store", str(error) if store.embedded else f"{error}: {_server_fix(error)}")
+        return wrong("store", _store_problem(store, error))
     finally:
         await store.close()
 
 
-def _server_fix(error: StoreError) -> str:
-    if isinstance(error, SchemaMismatchError):
-        return "the roles do not start before that"
-    if "UNKNOWN_DATABASE" in str(error):
-        return "run `tracewarden migrate`, which creates it"
-    return "check clickhouse_url, and that the server runs"
+def _store_problem(store: ClickHouseStore, error: StoreError) -> str:
+    said = " ".join(str(error).split())
+    if store.embedded or isinstance(error, SchemaMismatchError):
+        return said
+    address = urlsplit(store.url)
+    if error.code is None:
+        return f"{address.hostname}:{address.port} does not answer: check clickhouse_url, and that the server runs"
+    known = {
+        UNKNOWN_DATABASE: f"the server has no database {store.database}: run `tracewarden migrate`, which creates it",
+        AUTHENTICATION_FAILED: "the server refuses the user or the password: check clickhouse_url",
+    }
+    return known.get(error.code, f"{said}: check clickhouse_url")
 
 
 async def _examine_store(store: ClickHouseStore) -> list[Finding]:
@@ -225,7 +234,7 @@ async def check_control(settings: Settings) -> list[Finding]:
     try:
         return await _examine_control(control)
     except ControlError as error:
-        return wrong("control", str(error))
+        return wrong("control", " ".join(str(error).split()))
     finally:
         await control.close()
 
