@@ -29,6 +29,9 @@ GONE_WITHIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=2))
 # Spans of a request arrive within this time of its root; an older window of the past no longer changes.
 STILL_ARRIVING = timedelta(minutes=1)
 
+# The time between two looks at a release, as a share of the time it has been watched.
+LOOK_SHARE = 0.02
+
 NOTHING = ArmData(n=0, mean=0.0, variance=0.0, events=0, blocks=(), examples=(), missing=0)
 
 _KEPT_ARMS = 256
@@ -41,6 +44,7 @@ class ReleaseWatch:
         self._store = store
         self._control = control
         self._arms: OrderedDict[tuple[object, ...], ArmData] = OrderedDict()
+        self._looked: dict[tuple[str, str, str], tuple[int, datetime]] = {}
 
     async def observe(
         self, rule: RegressionRule, project: str, at: datetime, known: Sequence[Mapping[str, str]] = ()
@@ -74,6 +78,19 @@ class ReleaseWatch:
             evidence=evidence,
             generation=promotion.generation,
         )
+
+    def _due(self, rule: RegressionRule, project: str, promotion: Promotion, at: datetime) -> bool:
+        """Looks get rarer as the trial gets older: one sees little new in 2 % more time, and each reads all of it."""
+        key = (rule.name, project, promotion.target)
+        looked = self._looked.get(key)
+        if (
+            looked is not None
+            and looked[0] == promotion.generation
+            and at - looked[1] < (at - promotion.promoted_at) * LOOK_SHARE
+        ):
+            return False
+        self._looked[key] = (promotion.generation, at)
+        return True
 
     async def _compare(self, query: ComparisonQuery) -> ReleaseComparison:
         baseline = await self._baseline(query)

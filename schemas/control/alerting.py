@@ -67,7 +67,7 @@ alert_transitions = Table(
 )
 
 # One row an episode: from the moment it fires until it is resolved. `kind` is regression, threshold, no_data or error.
-# `rollback` says how far a wanted rollback got: '', wanted, proposed or refused.
+# `rollback` says how far a wanted rollback got: '', wanted, deferred, proposed or refused.
 alerts = Table(
     "alerts",
     metadata,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -183,7 +185,7 @@ def _create_silences() -> None:
 
 
 def _create_leases() -> None:
-    op.create_table(
+    leases = op.create_table(
         "leases",
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("holder", sa.String(64), nullable=False),
@@ -191,3 +193,6 @@ def _create_leases() -> None:
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
+    # The row is there from the start, so that taking the lease is an UPDATE that two processes cannot both win.
+    long_ago = datetime(2000, 1, 1) if op.get_bind().dialect.name == "sqlite" else datetime(2000, 1, 1, tzinfo=UTC)  # noqa: DTZ001 - SQLite keeps no zone
+    op.bulk_insert(leases, [{"name": "alerting", "holder": "", "token": 0, "expires_at": long_ago}])

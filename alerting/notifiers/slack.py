@@ -1,0 +1,138 @@
+"""Slack incoming webhooks: Block Kit within Slack's limits, with every text from outside escaped.
+
+Limits: https://docs.slack.dev/reference/block-kit/blocks (50 blocks, 3,000 characters a section, 150 a header), about
+13,000 characters in all, one message a second and channel.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alerting.http import GuardedClient
+from alerting.notices import Notice
+from alerting.notifiers.contract import Envelope, post
+from alerting.notifiers.webhook import absolute
+from alerting.wording import effect_text, interval_text
+from schemas.evidence import Evidence
+
+MAX_BLOCKS = 50
+MAX_SECTION = 3000
+MAX_HEADER = 150
+MAX_FIELD = 2000
+MAX_CHARACTERS = 13_000
+MAX_COMPARISONS = 5
+
+_RESERVED_BLOCKS = 1
+_RESERVED_CHARACTERS = 500
+
+Block = dict[str, Any]
+
+
+class SlackNotifier:
+    """Posts to one incoming webhook."""
+
+    def __init__(self, client: GuardedClient, url: str, public_url: str | None) -> None:
+        self._client = client
+        self._url = url
+        self._public_url = public_url
+
+    async def send(self, envelope: Envelope) -> None:
+        """As `Notifier.send`. Slack knows no message ids: a repetition after a crash shows twice."""
+        body = json.dumps(payload(envelope, self._public_url), ensure_ascii=False)
+        await post(self._client, self._url, body.encode(), {"content-type": "application/json"}, envelope.sent_at)
+
+
+def payload(envelope: Envelope, public_url: str | None) -> dict[str, Any]:
+    """The body of a message; alerts that do not fit are counted in its last line."""
+    blocks: list[Block] = []
+    for place, notice in enumerate(envelope.notices):
+        added = alert_blocks(notice, public_url)
+        left = len(envelope.notices) - place
+        if not _fits([*blocks, *added], reserve=left > 1):
+            blocks.append(_context([f"{left} more alerts of this group: see GET /v1/alerts."]))
+            break
+        blocks += added
+    headline = "; ".join(_headline(notice) for notice in envelope.notices)
+    return {"text": escape(headline, MAX_SECTION), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def alert_blocks(notice: Notice, public_url: str | None) -> list[Block]:
+    """The blocks of one alert."""
+    blocks: list[Block] = [
+        {"type": "header", "text": {"type": "plain_text", "text": escape(_headline(notice), MAX_HEADER), "emoji": False}},
+        {"type": "section", "text": _text(escape(notice.summary, MAX_SECTION))},
+    ]
+    blocks += [_comparison(evidence) for evidence in notice.evidence[:MAX_COMPARISONS]]
+    return [*blocks, _context([_facts(notice), *_links(notice, public_url)])]
+
+
+def escape(text: str, limit: int) -> str:
+    """Text that cannot ping, link or format: Slack's three characters escaped, cut to `limit` without cutting an escape."""
+    clean = "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    pieces = ({"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character) for character in clean)
+    kept: list[str] = []
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        kept.append(piece)
+        if length > limit:
+            return _cut(kept, limit)
+    return "".join(kept)
+
+
+def _cut(pieces: list[str], limit: int) -> str:
+    length = sum(map(len, pieces))
+    while length > limit - 1:
+        length -= len(pieces.pop())
+    return "".join(pieces) + "…"
+
+
+def _headline(notice: Notice) -> str:
+    word = "FIRING" if notice.firing else "RESOLVED"
+    word = {"flapping": "FLAPPING", "digest": f"CALMED, {word}"}.get(notice.transition, word)
+    return f"{'ROLLBACK' if notice.kind == 'rollback' else word} · {notice.title}"
+
+
+def _comparison(evidence: Evidence) -> Block:
+    window = f"{evidence.window_start:%H:%M:%S} to {evidence.window_end:%H:%M:%S} UTC"
+    figures = {
+        "Metric": f"{evidence.metric} ({evidence.unit})",
+        "Effect": effect_text(evidence),
+        "Interval": interval_text(evidence),
+        "Requests": f"{evidence.n_candidate} of {evidence.candidate}, {evidence.n_baseline} of {evidence.baseline}",
+        "Baseline": evidence.baseline,
+        "Window": window,
+    }
+    fields = [_text(f"*{name}*\n{escape(value, MAX_FIELD - 20)}") for name, value in figures.items()]
+    return {"type": "section", "fields": fields}
+
+
+def _facts(notice: Notice) -> str:
+    shown = ("severity", "project", "alertname")
+    return escape(" · ".join(f"{name} {notice.labels[name]}" for name in shown if name in notice.labels), 300)
+
+
+def _links(notice: Notice, public_url: str | None) -> list[str]:
+    if public_url is None:
+        return [f"{escape(name, 100)}: `{escape(path, 400)}`" for name, path in notice.links.items()]
+    return [f"<{_url(absolute(path, public_url))}|{escape(name, 100)}>" for name, path in notice.links.items()]
+
+
+def _url(url: str) -> str:
+    """An address inside <…|…>: neither sign may end it early."""
+    return escape(url.replace("|", "%7C").replace(">", "%3E").replace("<", "%3C").replace(" ", "%20"), 1000)
+
+
+def _context(texts: list[str]) -> Block:
+    return {"type": "context", "elements": [_text(text) for text in texts[:10]]}
+
+
+def _text(mrkdwn: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}
+
+
+def _fits(blocks: list[Block], *, reserve: bool) -> bool:
+    spare_blocks, spare = (_RESERVED_BLOCKS, _RESERVED_CHARACTERS) if reserve else (0, 0)
+    size = len(json.dumps(blocks, ensure_ascii=False))
+    return len(blocks) <= MAX_BLOCKS - spare_blocks and size <= MAX_CHARACTERS - spare - MAX_SECTION
