@@ -8,12 +8,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.auth import key_cache
 from api.openapi import describe
 from api.problem import Problem, install_problems
-from api.routes import status
+from api.routes import compare, metrics, spans, status, traces
 from api.services import Services
 
 MAX_BODY_BYTES = 1024 * 1024
 
-ROUTERS: tuple[APIRouter, ...] = (status.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    traces.router,
+    spans.router,
+    metrics.router,
+    compare.router,
+    status.router,
+)
 
 DESCRIPTION = "Traces, metrics, comparisons, alerts and rollbacks of LLM applications. Conventions: docs/api.md."
 

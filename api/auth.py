@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
-from storage.keys import ANONYMOUS, Principal, find_key
 
 from api.problem import Problem
 from api.services import Services, services
 from schemas.settings import is_loopback
+from storage.keys import ANONYMOUS, Principal, find_key
 
 Scope = Literal["ingest", "read", "control", "admin"]
 

@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from schemas.metrics import UnknownMetricError
 from storage.clickhouse import StoreBusyError, StoreError
+from storage.scope import QueryError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -56,6 +58,8 @@ def install_problems(app: FastAPI) -> None:
     """Make every error of `app` a problem."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(QueryError, _on_query)
+    app.add_exception_handler(UnknownMetricError, _on_unknown_metric)
     app.add_exception_handler(StoreError, _on_store)
     app.add_exception_handler(Exception, _on_unexpected)
 
@@ -142,6 +146,17 @@ def _place(location: tuple[str | int, ...]) -> dict[str, str]:
     if where == "body":
         return {"pointer": "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)}
     return {"parameter": ".".join(map(str, path)), "in": str(where)}
+
+
+async def _on_query(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QueryError)
+    return Problem(400, "The query cannot be answered", str(error), type=error.code).response(request.url.path)
+
+
+async def _on_unknown_metric(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UnknownMetricError)
+    problem = Problem(404, "No such metric", str(error), type="unknown-metric", near=list(error.near))
+    return problem.response(request.url.path)
 
 
 async def _on_store(request: Request, error: Exception) -> JSONResponse:

@@ -89,7 +89,7 @@ def responses(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str],
     chosen = {"at": f"argMin({TIME_COLUMNS[axis]}, started_at)", **columns}
     chosen |= {alias(name): _first(COLUMNS[name], "started_at") for name in dimensions if name not in OF_TRACE}
     chosen |= {"trace": f"any({TRACE})"} if inherited else {}
-    source = f"{spans_of(axis)} AND {USAGE}{_joined('WHERE', _span_conditions(axis, filters))}"
+    source = f"{spans_of(axis)} AND {USAGE}{_joined('WHERE', span_conditions(axis, filters))}"
     return _with_inherited(f"SELECT {', '.join(_named(chosen))} {source} GROUP BY usage_key", axis, inherited, filters)
 
 
@@ -103,11 +103,11 @@ def single_spans(
     dimensions = tuple(dimensions)
     inherited = [name for name in dimensions if name in OF_TRACE]
     chosen = {"at": TIME_COLUMNS[axis], **columns}
-    chosen |= {alias(name): COLUMNS[name] for name in dimensions if name not in OF_TRACE}
+    chosen |= {alias(name): _of_span(name) for name in dimensions if name not in OF_TRACE}
     chosen |= {"trace": TRACE} if inherited else {}
     if once:
         chosen = {name: f"any({column})" for name, column in chosen.items()}
-    source = spans_of(axis) + _joined("WHERE", _span_conditions(axis, filters)) + (" GROUP BY span_key" if once else "")
+    source = spans_of(axis) + _joined("WHERE", span_conditions(axis, filters)) + (" GROUP BY span_key" if once else "")
     return _with_inherited(f"SELECT span_key, {', '.join(_named(chosen))} {source}", axis, inherited, filters)
 
 
@@ -119,6 +119,10 @@ def _with_inherited(rows: str, axis: Axis, inherited: list[str], filters: Mappin
     some = " OR ".join(f"{COLUMNS[name]} != ''" for name in inherited)
     traces = f"SELECT {TRACE} AS trace, {labels} {spans_of(axis, REQUEST_SLACK)} AND ({some}) GROUP BY trace"
     return f"SELECT * FROM ({rows}) AS s ANY LEFT JOIN ({traces}) AS t USING (trace)"  # noqa: S608 - fixed text
+
+
+def _of_span(dimension: str) -> str:
+    return "if(is_error = 1, 'error', status)" if dimension == "status" else COLUMNS[dimension]
 
 
 def _of_request(dimension: str, filters: Mapping[str, str]) -> str:
@@ -139,8 +143,9 @@ def _first(column: str, order: str, conditions: Iterable[str] = ()) -> str:
     return f"argMinIf({column}, {order}, {wanted})"
 
 
-def _span_conditions(axis: Axis, filters: Mapping[str, str]) -> list[str]:
-    own = [f"{COLUMNS[name]} = {_bound(name)}" for name in filters if name not in OF_TRACE]
+def span_conditions(axis: Axis, filters: Mapping[str, str]) -> list[str]:
+    """What spans must be like to pass `filters`."""
+    own = [f"{_of_span(name)} = {_bound(name)}" for name in filters if name not in OF_TRACE]
     return own + _trace_conditions(axis, filters)
 
 

@@ -78,6 +78,19 @@ class ProjectReader:
         own = {"project": self.project, "start": epoch_ms(span.start), "end": epoch_ms(span.end)}
         return await self.store.query(sql, {**(parameters or {}), **own}, limits(self.bounds))
 
+    async def find(self, sql: str, trace_id: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a statement built on `SPANS_OF_TRACE`; `trace_id` is 32 hex digits.
+
+        Raises:
+            StoreError: the store refused, or a limit was reached.
+        """
+        own = {"project": self.project, "trace_id": trace_id}
+        return await self.store.query(sql, {**(parameters or {}), **own}, limits(self.bounds))
+
+
+# The spans of one trace, which need no range: an index leads to them.
+SPANS_OF_TRACE = "FROM spans WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)"
+
 
 def spans_of(axis: Axis, slack: timedelta = timedelta(0)) -> str:
     """`FROM spans` of the reader's project within its range, widened by `slack` on both sides."""

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from storage.keys import Principal
 
 from api.auth import authorise
 from api.services import IngestStatus, Services, services
 from schemas.api.status import Status
+from storage.keys import Principal
 
 router = APIRouter(tags=["status"])
 

@@ -1,0 +1,108 @@
+"""Parameters of the read routes. A parameter that a route does not know is refused, with those it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from schemas.duration import Duration
+from schemas.instant import Instant
+from schemas.metrics import DIMENSIONS
+
+TraceId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$", description="32 hex digits.")]
+SpanId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{16}$", description="16 hex digits.")]
+Text = Annotated[str, Field(max_length=1000)]
+
+
+class Parameters(BaseModel):
+    """Query parameters of a route."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = [name for name in given if name not in names] if isinstance(given, Mapping) else []
+        if unknown:
+            raise ValueError(f"there is no parameter {unknown[0][:100]!r}: use {', '.join(names)}")
+        return given
+
+
+class RangeParameters(Parameters):
+    """A range of time, `from` included."""
+
+    start: Instant | None = Field(None, alias="from", description="RFC 3339 or epoch milliseconds; unset: a day before `to`.")
+    end: Instant | None = Field(None, alias="to", description="RFC 3339 or epoch milliseconds; unset: now.")
+
+
+class SpanParameters(RangeParameters):
+    """What to search for. An empty value finds spans that have none."""
+
+    service: Text | None = None
+    model: Text | None = None
+    target: Text | None = None
+    release: Text | None = None
+    status: Literal["unset", "ok", "error"] | None = None
+    user: Text | None = None
+    text: Text = Field("", description="Found anywhere in the input or output messages, in any case.")
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    cursor: Text | None = Field(None, description="`next_cursor` of the page before.")
+
+    def filters(self) -> dict[str, str]:
+        """The dimensions that are set."""
+        return set_of(self, ("service", "model", "target", "release", "status", "user"))
+
+
+def _names(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+class MetricParameters(RangeParameters):
+    """Range, step, grouping and filters of a series. An empty filter value means: not given."""
+
+    step: Duration | None = Field(None, description="5m, 1h, …; unset: one point over the whole range.")
+    group_by: Annotated[
+        tuple[str, ...], BeforeValidator(_names), Field(json_schema_extra={"type": "string", "examples": ["service,model"]})
+    ] = Field((), description="Dimensions, separated by commas.")
+    service: Text | None = None
+    service_version: Text | None = None
+    environment: Text | None = None
+    model: Text | None = None
+    provider: Text | None = None
+    operation: Text | None = None
+    target: Text | None = None
+    release: Text | None = None
+    user: Text | None = None
+    conversation: Text | None = None
+    prompt: Text | None = None
+    prompt_version: Text | None = None
+    agent: Text | None = None
+    tool: Text | None = None
+    status: Text | None = None
+    error_type: Text | None = None
+
+    def filters(self) -> dict[str, str]:
+        """The dimensions that are set."""
+        return set_of(self, DIMENSIONS)
+
+
+class CompareParameters(RangeParameters):
+    """Two releases of a target and the metric to compare them by."""
+
+    target: Annotated[str, Field(min_length=1, max_length=1000)]
+    baseline: Annotated[str, Field(min_length=1, max_length=1000)]
+    candidate: Annotated[str, Field(min_length=1, max_length=1000)]
+    metric: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def set_of(parameters: Parameters, names: tuple[str, ...]) -> dict[str, str]:
+    """Those of the parameters `names` that are set."""
+    values = {name: getattr(parameters, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+DEFAULT_RANGE = timedelta(days=1)
