@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,10 +44,11 @@ def build_endpoints(channels: Iterable[Channel], client: GuardedClient, public_u
 def _webhook(channel: Channel, client: GuardedClient, public_url: str | None) -> Endpoint:
     assert isinstance(channel, WebhookChannel)
     secret = _required(channel.name, read_secret(channel.secret, channel.secret_file))
-    try:
-        notifier = WebhookNotifier(client, channel.url, secret, public_url)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"channel {channel.name}: the secret is not `whsec_` and base64 ({error}): generate one") from error
+    if not _is_key(secret.get_secret_value()):
+        raise ValueError(
+            f"channel {channel.name}: the secret is not `whsec_` and base64: generate one of 24 to 64 random bytes"
+        )
+    notifier = WebhookNotifier(client, channel.url, secret, public_url)
     return Endpoint(channel.name, channel.type, notifier, timedelta(0), _hash(channel.url))
 
 
@@ -57,6 +59,14 @@ def _slack(channel: Channel, client: GuardedClient, public_url: str | None) -> E
 
 
 BUILDERS: Mapping[str, Builder] = {"webhook": _webhook, "slack": _slack}
+
+
+def _is_key(secret: str) -> bool:
+    encoded = secret.removeprefix("whsec_").rstrip("=")
+    try:
+        return bool(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+    except ValueError:
+        return False
 
 
 def _required(name: str, found: SecretStr | None) -> SecretStr:
