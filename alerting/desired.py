@@ -22,6 +22,7 @@ class DesiredFeed:
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
         self._generations: Mapping[tuple[str, str], int] = {}
+        self._closed = False
 
     def notify(self) -> None:
         """Some target has changed: wake everybody now."""
@@ -29,13 +30,18 @@ class DesiredFeed:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def close(self) -> None:
+        """Let everybody who waits go, now and later: the process ends. Safe to call twice."""
+        self._closed = True
+        self.notify()
+
     async def wait(self, project: str, target: str, generation: int, timeout_s: float) -> None:
         """Return when the target is no longer at `generation`, or after `timeout_s`."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
         while True:
             changed = self._changed
-            if await self._generation(project, target) != generation or clock() >= deadline:
+            if self._closed or clock() >= deadline or await self._generation(project, target) != generation:
                 return
             try:
                 await asyncio.wait_for(changed.wait(), min(self._look_every_s, max(deadline - clock(), 0)))

@@ -197,12 +197,25 @@ class RollbackController:
         )
 
     async def latest(
-        self, project: str, *, target: str | None, state: State | None, before: tuple[datetime, str] | None, limit: int
+        self,
+        project: str,
+        *,
+        target: str | None = None,
+        state: State | None = None,
+        before: str | None = None,
+        limit: int = 100,
     ) -> list[Rollback]:
-        """The latest rollbacks, newest first; see `storage.rollbacks.list_rollbacks`."""
-        return await self._control.read(
-            lambda connection: list_rollbacks(connection, project, target=target, state=state, before=before, limit=limit)
-        )
+        """The latest rollbacks, newest first; `before`, the id of the last one of a page, continues after it.
+
+        Raises:
+            RollbackRefusedError: unknown_rollback.
+        """
+
+        def read(connection: Connection) -> list[Rollback]:
+            last = None if before is None else _require(connection, project, before)
+            return list_rollbacks(connection, project, target=target, state=state, before=last, limit=limit)
+
+        return await self._control.read(read)
 
     async def run_once(self, now: datetime) -> int:
         """Advance every open rollback by at most one step; how many advanced. Call it about once a second."""

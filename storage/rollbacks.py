@@ -133,18 +133,19 @@ def list_rollbacks(
     *,
     target: str | None = None,
     state: State | None = None,
-    before: tuple[datetime, str] | None = None,
+    before: Rollback | None = None,
     limit: int = 100,
 ) -> list[Rollback]:
-    """The latest rollbacks, newest first; `before` (created_at and id of the last one) continues an earlier page."""
+    """The latest rollbacks, newest first; `before`, the last one of a page, continues after it."""
     query = select(rollbacks).where(rollbacks.c.project == project)
     if target is not None:
         query = query.where(rollbacks.c.target == target)
     if state is not None:
         query = query.where(rollbacks.c.state == state)
     if before is not None:
-        at, last = before
-        query = query.where(or_(rollbacks.c.created_at < at, and_(rollbacks.c.created_at == at, rollbacks.c.id < last)))
+        older = rollbacks.c.created_at < before.created_at
+        same_time = and_(rollbacks.c.created_at == before.created_at, rollbacks.c.id < before.id)
+        query = query.where(or_(older, same_time))
     query = query.order_by(rollbacks.c.created_at.desc(), rollbacks.c.id.desc()).limit(limit)
     return [_rollback(row) for row in connection.execute(query).mappings()]
 

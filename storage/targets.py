@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from schemas.control.targets import generations, pollers, releases, targets
 
 Kind = Literal["created", "promotion", "rollback"]
 Mode = Literal["dry_run", "approve", "auto"]
+
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,13 @@ def mark_rolled_back(connection: Connection, project: str, target: str, name: st
 
 
 def record_poller(connection: Connection, target: Target, poller: Poller) -> None:
-    """Store which generation a gateway has."""
+    """Store which generation a gateway has; those that have not asked for a day are forgotten when one is new."""
     place = {"project": target.project, "target": target.name, "gateway": poller.gateway}
     seen = {"generation": poller.generation, "seen_at": poller.seen_at}
     here = and_(*(pollers.c[name] == value for name, value in place.items()))
     if connection.execute(update(pollers).where(here).values(seen)).rowcount == 0:
+        gone = pollers.c.seen_at < poller.seen_at - FORGOTTEN_AFTER
+        connection.execute(delete(pollers).where(pollers.c.project == target.project, pollers.c.target == target.name, gone))
         connection.execute(insert(pollers).values(place | seen))
 
 

