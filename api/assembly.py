@@ -6,15 +6,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from prometheus_client import ProcessCollector
+from fastapi import FastAPI
+from prometheus_client import ProcessCollector, disable_created_metrics
 from sqlalchemy import select, text
 
-from api.base import Base, open_control, open_store, utc_now
+from api.app import create_app
+from api.base import Base, open_control, open_store, utc_now, version
 from api.datadir import read_pepper
-from api.health import Dependency, health_app
-from api.intake import assemble_intake
+from api.health import Dependency, health_app, health_router
+from api.intake import Intake, assemble_intake
 from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener
+from api.observability.timing import QueryTiming
+from api.reaction import Reaction, assemble_reaction
+from api.services import Services
 from schemas.instruments import Instruments
 from schemas.settings import Settings
 from storage.migrations import migrate_store
@@ -27,13 +32,39 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     base = Base(
         settings, open_control(settings), open_store(settings), Instruments(), utc_now, read_pepper(settings), frozenset(roles)
     )
+    disable_created_metrics()
     ProcessCollector(registry=base.instruments.registry)
     if base.whole:
         await base.control.migrate()
         await migrate_store(base.store, retention_days=settings.ingest.retention_days)
     intake = assemble_intake(base, addresses)
-    front = HttpListener("api", health_app(dependencies(base), base.instruments), addresses.api)
-    return [Closing(base.control.close), Closing(base.store.close), *intake.workers, *intake.listeners, front]
+    reaction = assemble_reaction(base, intake.watermark)
+    front = HttpListener("api", _front(base, intake, reaction), addresses.api)
+    opened = [Closing(base.control.close), Closing(base.store.close)]
+    return [*opened, *intake.workers, *reaction.workers, *intake.listeners, front]
+
+
+def _front(base: Base, intake: Intake, reaction: Reaction) -> FastAPI:
+    """The application on `port`: the API in the role `api`, else health and metrics only."""
+    found = dependencies(base)
+    if "api" not in base.roles:
+        return health_app(found, base.instruments)
+    app = create_app(
+        Services(
+            settings=base.settings,
+            store=base.store,
+            control=base.control,
+            rollbacks=reaction.rollbacks,
+            pepper=base.pepper,
+            watermark=intake.watermark,
+            clock=base.clock,
+            version=version(),
+            ingest=intake.status,
+        )
+    )
+    app.include_router(health_router(found, base.instruments))
+    app.add_middleware(QueryTiming, instruments=base.instruments)
+    return app
 
 
 def dependencies(base: Base) -> list[Dependency]:

@@ -20,6 +20,10 @@ ALL_ROLES = ("ingest", "write", "alert", "api")
 Clock = Callable[[], datetime]
 
 
+class StartError(Exception):
+    """A part cannot be put together from the settings; the message names the fix."""
+
+
 @dataclass(frozen=True)
 class Base:
     """The parts that every role shares."""

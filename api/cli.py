@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
-from api.base import ALL_ROLES, open_control, utc_now, version
+from api.base import ALL_ROLES, StartError, open_control, utc_now, version
 from api.configuration import ConfigurationError, read_settings, shown_values, sources
 from api.datadir import DataDirError, PepperError, read_pepper
 from api.doctor import examine, report
@@ -31,7 +31,7 @@ from storage.keys import SCOPES, KeyRequestError, create_key, list_keys, revoke_
 
 T = TypeVar("T")
 
-EXPECTED = (DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
+EXPECTED = (StartError, DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -19,11 +19,13 @@ import httpx
 from sqlalchemy import func, select
 
 from alerting.http import GuardedClient, OutgoingRefusedError
+from alerting.notifiers import build_endpoints
 from api.assembly import low_disk
 from api.base import open_control, open_store, utc_now
 from api.datadir import DataDirError, PepperError, create, holder, read_pepper
 from api.kafka_check import check_kafka
 from api.listeners import ListenError, bind
+from schemas.rule_file import RuleFileError, read_rule_file
 from schemas.sections import Channel, SlackChannel
 from schemas.settings import Settings, read_secret
 from storage.clickhouse import ClickHouseStore, StoreError
@@ -277,6 +279,7 @@ async def check_channels(settings: Settings) -> list[Finding]:
 async def _check_channel(client: GuardedClient, channel: Channel) -> list[Finding]:
     name = f"channel {channel.name}"
     try:
+        build_endpoints([channel], client, None)
         await client.check(_address(channel))
     except (OutgoingRefusedError, ValueError) as error:
         return wrong(name, str(error))
@@ -300,12 +303,12 @@ async def check_log(settings: Settings) -> list[Finding]:
 
 
 async def check_rules_file(settings: Settings) -> list[Finding]:
-    """The file of rules can be read."""
+    """The rules of the file are valid."""
     file = settings.alerting.rules_file
     if file is None:
         return []
     try:
-        file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        return wrong("rules_file", f"{file} cannot be read ({error}): check alerting.rules_file")
-    return fine("rules_file", f"{file} is readable")
+        found = read_rule_file(file, [channel.name for channel in _channels(settings)])
+    except RuleFileError as error:
+        return [finding for line in str(error).splitlines() for finding in wrong("rules_file", line)]
+    return fine("rules_file", f"{file} has {len(found.rules)} rules")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from analyzers.cost.pricing import Pricing
 from api.base import Base
 from api.lifecycle import Component
 from api.listeners import Addresses, HttpListener, ReservedPort, place
@@ -43,7 +44,8 @@ def assemble_intake(base: Base, addresses: Addresses) -> Intake:
     admission = Admission(base.settings.ingest.max_in_flight_bytes, base.instruments)
     receiver = Receiver(log, base.instruments)
     listeners = _listeners(base, addresses, receiver, admission)
-    return Intake([log], listeners, log.watermark, lambda: _status(base, receiver, admission, oldest_s()))
+    pricing = Pricing(base.store, base.settings.cost, base.clock)
+    return Intake([pricing, log], listeners, log.watermark, lambda: _status(base, receiver, admission, oldest_s()))
 
 
 def _listeners(base: Base, addresses: Addresses, receiver: Receiver, admission: Admission) -> list[Component]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
+
+RESTART_S = 1.0
 
 _log = structlog.get_logger("process")
 
@@ -53,10 +56,41 @@ class Loop:
                 await self._run()
             except Exception as error:  # one failed run must not end the loop; it is logged with its trace
                 _log.error("run_failed", loop=self._name, exc_info=error)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._every_s)
-            except TimeoutError:
-                continue
+
+
+class Runner:
+    """Work that runs until it is told to stop, as a component; `prepare` comes first and must succeed."""
+
+    def __init__(
+        self, name: str, run: Callable[[asyncio.Event], Awaitable[object]], prepare: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._name = name
+        self._run = run
+        self._prepare = prepare
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Return when it is prepared."""
+        await self._prepare()
+        self._task = asyncio.create_task(self._keep_running(), name=self._name)
+
+    async def stop(self) -> None:
+        """Wait for what is under way."""
+        self._stopping.set()
+        if self._task is not None:
+            await self._task
+
+    async def _keep_running(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._run(self._stopping)
+            except Exception as error:  # one failure must not be the end of all later work; it is logged with its trace
+                _log.error("run_failed", loop=self._name, exc_info=error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), RESTART_S)
 
 
 class Closing:
