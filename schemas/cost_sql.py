@@ -26,9 +26,34 @@ def cost_expression(provider: str, model: str, at: str, uncached: str, cache_rea
     input is not reported, where the output is not reported although the model charges for it, or where the cost is a
     million dollars or more. Caches that are not reported count as unused.
     """
-    found = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
+    found = _found(provider, model)
     step = _step(f"{found}.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    rates = [f"arrayElementOrNull({found}.2, toUInt32({step}) * {_RATES} - {_RATES - 1 - index})" for index in range(_RATES)]
+    return _cost(f"{found}.2", step, uncached, cache_read, cache_write, output)
+
+
+def cost_stages(
+    provider: str, model: str, at: str, uncached: str, cache_read: str, cache_write: str, output: str
+) -> tuple[dict[str, str], ...]:
+    """The same cost for a pipeline of nested selects: columns by name, each stage over the columns of those before it.
+
+    The last stage has `cost_usd` and the columns before `price_version`, which comes after it. An expression that names
+    another alias is copied for each mention when a query is analysed; in stages it is worked out once.
+    """
+    step = _step("price_found.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    return (
+        {"price_found": f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"},
+        {"price_step": step},
+        {"cost_usd": _cost("price_found.2", "price_step", uncached, cache_read, cache_write, output)},
+        {"price_version": "if(isNull(cost_usd), '', price_found.3)"},
+    )
+
+
+def _found(provider: str, model: str) -> str:
+    return f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
+
+
+def _cost(all_rates: str, step: str, uncached: str, cache_read: str, cache_write: str, output: str) -> str:
+    rates = [f"arrayElementOrNull({all_rates}, toUInt32({step}) * {_RATES} - {_RATES - 1 - index})" for index in range(_RATES)]
     free = f"if({rates[3]} = 0, toDecimal128(0, 18), NULL)"
     parts = (
         f"toDecimal128({uncached}, 0) * {rates[0]}",
