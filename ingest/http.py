@@ -31,7 +31,7 @@ _RETRY_AFTER_S = 5
 _log = structlog.get_logger("ingest.http")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RefusalError(Exception):
     """An answer other than success: HTTP status, a fixed reason for the metric, and a message that names the fix."""
 

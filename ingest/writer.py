@@ -29,4 +29,7 @@ def _settings(token: str) -> dict[str, object]:
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "async_insert": 0,
+        # The stages of the view are written as they should run; rewriting them takes longer than a small insert.
+        "query_plan_enable_optimizations": 0,
+        "optimize_and_compare_chain": 0,
     }

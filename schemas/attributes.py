@@ -166,7 +166,7 @@ SPAN_COLUMNS: tuple[Column, ...] = (
 RESOURCE_COLUMNS: tuple[Column, ...] = (
     Column("service", "text", ("service.name",)),
     Column("service_version", "text", ("service.version",)),
-    Column("environment", "text", ("deployment.environment.name", "deployment.environment")),
+    Column("resource_environment", "text", ("deployment.environment.name", "deployment.environment")),
     Column("resource_target", "text", ("tracewarden.target",)),
     Column("resource_release", "text", ("tracewarden.release",)),
 )
@@ -230,21 +230,27 @@ USAGE_OPERATIONS: tuple[str, ...] = ("chat", "text_completion", "generate_conten
 
 
 @dataclass(frozen=True)
-class Conversation:
-    """Where one side of a conversation is found: JSON or plain text under `keys`, or numbered keys under `prefixes`.
+class Numbered:
+    """Keys such as `<prefix>N<role>` and `<prefix>N<text>`, N counting from 0."""
 
-    A prefix stands for `<prefix>N<role>` and `<prefix>N<text>`, N counting from 0.
-    """
+    prefix: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Where one side of a conversation is found: JSON or plain text under `keys`, numbered keys, or message events."""
 
     name: str
     keys: tuple[str, ...]
-    prefixes: tuple[tuple[str, str, str], ...]
+    numbered: tuple[Numbered, ...]
     events: tuple[str, ...]
     default_role: str
 
 
 INPUT = Conversation(
-    name="input_messages",
+    name="input",
     keys=(
         "gen_ai.input.messages",
         "gen_ai.prompt",
@@ -256,12 +262,15 @@ INPUT = Conversation(
         "traceloop.entity.input",
         "mlflow.spanInputs",
     ),
-    prefixes=(("llm.input_messages.", ".message.role", ".message.content"), ("gen_ai.prompt.", ".role", ".content")),
+    numbered=(
+        Numbered("llm.input_messages.", ".message.role", ".message.content"),
+        Numbered("gen_ai.prompt.", ".role", ".content"),
+    ),
     events=("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message"),
     default_role="user",
 )
 OUTPUT = Conversation(
-    name="output_messages",
+    name="output",
     keys=(
         "gen_ai.output.messages",
         "gen_ai.completion",
@@ -271,7 +280,10 @@ OUTPUT = Conversation(
         "traceloop.entity.output",
         "mlflow.spanOutputs",
     ),
-    prefixes=(("llm.output_messages.", ".message.role", ".message.content"), ("gen_ai.completion.", ".role", ".content")),
+    numbered=(
+        Numbered("llm.output_messages.", ".message.role", ".message.content"),
+        Numbered("gen_ai.completion.", ".role", ".content"),
+    ),
     events=("gen_ai.choice",),
     default_role="assistant",
 )

@@ -28,8 +28,24 @@ async def bare_store(chdb_url: str) -> AsyncIterator[ClickHouseStore]:
     await store.close()
 
 
+@pytest.fixture(scope="session")
+def migrated() -> list[str]:
+    """The database that every migrated store of this run uses, once it exists."""
+    return []
+
+
 @pytest.fixture
-async def store(bare_store: ClickHouseStore) -> ClickHouseStore:
-    """A migrated store in a database of its own."""
-    await migrate_store(bare_store)
-    return bare_store
+async def store(chdb_url: str, migrated: list[str]) -> AsyncIterator[ClickHouseStore]:
+    """A migrated, empty store. Migrating takes longer than most tests, so the database is emptied and used again."""
+    opened = ClickHouseStore(chdb_url, database="migrated", threads=2)
+    if not migrated:
+        migrated += await migrate_store(opened)
+    yield opened
+    rows = await opened.query(
+        "SELECT name FROM system.tables"
+        " WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'store_migrations'"
+    )
+    for row in rows:
+        await opened.command(f"TRUNCATE TABLE {row['name']}")
+    await opened.command("SYSTEM RELOAD DICTIONARY token_prices")
+    await opened.close()

@@ -10,6 +10,11 @@ from storage.migrations import SchemaMismatchError, check_store, migrate_store, 
 from tests.ingest.spans import ingest_spans, make_span
 
 
+async def migrated(store: ClickHouseStore) -> ClickHouseStore:
+    await migrate_store(store)
+    return store
+
+
 async def test_runs_every_file_once(bare_store: ClickHouseStore) -> None:
     first = await migrate_store(bare_store)
     assert first == [*(migration.name for migration in migrations(bare_store)), VIEW]
@@ -23,19 +28,22 @@ async def test_a_writer_refuses_a_store_without_schema(bare_store: ClickHouseSto
         await check_store(bare_store)
 
 
-async def test_a_writer_refuses_a_store_without_its_view(store: ClickHouseStore) -> None:
+async def test_a_writer_refuses_a_store_without_its_view(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
     await store.command(f"DROP VIEW {VIEW}")
     with pytest.raises(SchemaMismatchError, match="tracewarden migrate"):
         await check_store(store)
 
 
-async def test_a_writer_refuses_another_mapping(store: ClickHouseStore) -> None:
+async def test_a_writer_refuses_another_mapping(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
     await store.insert_rows("store_migrations", ["name", "hash"], [[VIEW, "of another version"]])
     with pytest.raises(SchemaMismatchError, match="the view differs"):
         await check_store(store)
 
 
-async def test_another_mapping_replaces_the_query_of_the_view(store: ClickHouseStore) -> None:
+async def test_another_mapping_replaces_the_query_of_the_view(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
     await store.insert_rows("store_migrations", ["name", "hash"], [[VIEW, "of another version"]])
     assert await migrate_store(store) == [VIEW]
     await check_store(store)
@@ -43,13 +51,15 @@ async def test_another_mapping_replaces_the_query_of_the_view(store: ClickHouseS
     assert await store.query("SELECT count() AS n FROM spans") == [{"n": 1}]
 
 
-async def test_an_edited_file_is_refused(store: ClickHouseStore) -> None:
+async def test_an_edited_file_is_refused(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
     await store.insert_rows("store_migrations", ["name", "hash"], [["0001_spans", "as it was before an edit"]])
     with pytest.raises(SchemaMismatchError, match="never edited"):
         await migrate_store(store)
 
 
-async def test_retention_follows_the_setting(store: ClickHouseStore) -> None:
+async def test_retention_follows_the_setting(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
     await migrate_store(store, retention_days=7)
     sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'spans'"
     assert "toIntervalDay(7)" in (await store.query(sql))[0]["engine_full"]
