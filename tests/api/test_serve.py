@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,33 @@ def test_after_kill_9_it_starts_again_on_the_same_directory(tmp_path: Path) -> N
         listed = run("keys", "list", "--data-dir", str(data), "--json")
         assert [key["id"] for key in json.loads(listed.stdout)] == [json.loads(made.stdout)["id"]]
         assert served.stop(signal.SIGINT) == 0
+
+
+@contextmanager
+def unfinished_request(address: str) -> Iterator[None]:
+    """A sender that announces a body and never sends the rest."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as sender:
+        sender.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        sender.sendall(b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+        assert sender.recv(64).startswith(b"HTTP/1.1 100")
+        sender.sendall(b"{")
+        yield
+
+
+def test_a_sender_that_never_ends_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served, unfinished_request(served.addresses["otlp-http"]):
+        assert served.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in (tmp_path / "data.log").read_text()
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served, unfinished_request(served.addresses["otlp-http"]):
+        served.process.send_signal(signal.SIGTERM)
+        while "stopping" not in (tmp_path / "data.log").read_text():
+            assert served.process.poll() is None
+            time.sleep(0.01)
+        assert served.stop(signal.SIGTERM) == 128 + signal.SIGTERM
 
 
 def test_a_role_of_its_own_says_what_it_needs() -> None:
