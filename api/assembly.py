@@ -32,7 +32,7 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     base = Base(
         settings, open_control(settings), open_store(settings), Instruments(), utc_now, read_pepper(settings), frozenset(roles)
     )
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types all but this
     ProcessCollector(registry=base.instruments.registry)
     if base.whole:
         await base.control.migrate()

@@ -20,6 +20,7 @@ from api.base import ALL_ROLES, StartError, open_control, utc_now, version
 from api.configuration import ConfigurationError, read_settings, shown_values, sources
 from api.datadir import DataDirError, PepperError, read_pepper
 from api.doctor import examine, report
+from api.kafka_topics import KafkaUnusableError
 from api.listeners import ListenError
 from api.migration import migrate as migrate_all
 from api.serve import serve as run
@@ -31,7 +32,7 @@ from storage.keys import SCOPES, KeyRequestError, create_key, list_keys, revoke_
 
 T = TypeVar("T")
 
-EXPECTED = (StartError, DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
+EXPECTED = (StartError, KafkaUnusableError, DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -23,7 +23,7 @@ from alerting.notifiers import build_endpoints
 from api.assembly import low_disk
 from api.base import open_control, open_store, utc_now
 from api.datadir import DataDirError, PepperError, create, holder, read_pepper
-from api.kafka_check import check_kafka
+from api.kafka_topics import KafkaUnusableError, check_topics
 from api.listeners import ListenError, bind
 from schemas.rule_file import RuleFileError, read_rule_file
 from schemas.sections import Channel, SlackChannel
@@ -298,8 +298,11 @@ def _address(channel: Channel) -> str:
 async def check_log(settings: Settings) -> list[Finding]:
     """Kafka answers and has the topics."""
     assert settings.kafka is not None
-    problem = await check_kafka(settings.kafka)
-    return wrong("kafka", problem) if problem else fine("kafka", f"topic {settings.kafka.topic} is there")
+    try:
+        await check_topics(settings.kafka)
+    except (KafkaUnusableError, ValueError) as error:
+        return wrong("kafka", str(error))
+    return fine("kafka", f"topics {settings.kafka.topic} and {settings.kafka.dead_letter_topic} are there")
 
 
 async def check_rules_file(settings: Settings) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.base import open_control, open_store
 from api.datadir import DataDirLock
+from api.kafka_topics import create_topics
 from schemas.settings import Settings
 from storage.migrations import migrate_store
 
@@ -13,15 +14,19 @@ async def migrate(settings: Settings) -> list[str]:
 
     Raises:
         DataDirError: another process has the embedded stores open (`serve` migrates them when it starts).
-        StoreError, ControlError: a part cannot be reached or is of another version.
+        StoreError, ControlError, KafkaUnusableError: a part cannot be reached or is of another version.
     """
     lock = DataDirLock(settings.data_dir)
     if settings.clickhouse_url is None:
         lock.acquire()
     try:
-        return [await _migrate_control(settings), await _migrate_store(settings)]
+        lines = [await _migrate_control(settings), await _migrate_store(settings)]
     finally:
         lock.release()
+    if settings.kafka is not None:
+        made = await create_topics(settings.kafka)
+        lines.append(f"kafka: {'made ' + ', '.join(made) if made else 'up to date'}")
+    return lines
 
 
 async def _migrate_control(settings: Settings) -> str:
