@@ -25,8 +25,8 @@ from storage.deliveries import (
     due_heads,
     insert_delivery,
     last_sent,
-    later_delivered,
     list_deliveries,
+    overtaken,
     receiver_believes_firing,
     resolves_later,
     rows_of_message,
@@ -269,7 +269,7 @@ def resend(connection: Connection, row: Delivery, now: datetime) -> list[Deliver
     """
     if row.state not in ("dead", "withheld"):
         raise NotResendableError(f"delivery {row.id} is {row.state}: only a dead or withheld one can be sent again")
-    if later_delivered(connection, row):
+    if overtaken(connection, row):
         raise NotResendableError(
             f"newer news of this alert has reached {row.channel}: sending {row.id} now would contradict it"
         )

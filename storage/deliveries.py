@@ -146,12 +146,11 @@ def resolves_later(connection: Connection, row: Delivery) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def later_delivered(connection: Connection, row: Delivery) -> bool:
-    """Whether something newer about this alert has reached the channel."""
+def overtaken(connection: Connection, row: Delivery) -> bool:
+    """Whether something newer about this alert has reached the channel, or may have: it was tried."""
     d = deliveries.c
-    query = select(d.id).where(
-        d.fingerprint == row.fingerprint, d.channel == row.channel, d.id > row.id, d.state == "delivered"
-    )
+    tried = or_(d.state.in_(("delivered", "sending")), and_(d.state == "pending", d.attempts > 0))
+    query = select(d.id).where(d.fingerprint == row.fingerprint, d.channel == row.channel, d.id > row.id, tried)
     return connection.execute(query.limit(1)).first() is not None
 
 
