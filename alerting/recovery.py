@@ -34,7 +34,9 @@ class MetricRecovery:
             UnknownMetricError: the metric cannot be compared.
         """
         assert rollback.evidence is not None
-        until = max(self.clock() - SETTLE, since)
+        until = self.clock() - SETTLE
+        if until <= since:
+            return MetricState("not_yet", "the proof has only begun", {})
         found = await compare_releases(self.store, recovery_query(rollback, rollback.evidence, since, until))
         return judge_recovery(rollback.evidence, found)
 

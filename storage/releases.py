@@ -5,42 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from schemas.settings import QuerySettings
 from storage.clickhouse import ClickHouseStore
+from storage.scope import DEFAULT_BOUNDS, ProjectReader, Range, spans_of
 
 # Requests that began before the moment asked for are told apart by their earlier spans, as far back as this.
 LONGEST_REQUEST = timedelta(hours=1)
+# A proof never looks at more; it ends the range, which otherwise reaches to whatever has arrived.
+LONGEST_PROOF = timedelta(days=1)
 
 # A span belongs to the target that it names, else to the one that its trace names, and so for its release; each span counts
 # once however often it was sent. Requests that were under way already do not count: they may end as they began.
-_SQL = """
+_SQL = f"""
 WITH
     requests AS
     (
-        SELECT
-            trace_id,
-            min(started_at) AS began_at,
-            anyIf(release, target = {target:String} AND release != '') AS trace_release
-        FROM spans
-        WHERE project = {project:String}
-            AND time >= {earlier:DateTime64(6, 'UTC')}
-            AND trace_id IN
-            (
-                SELECT trace_id FROM spans
-                WHERE project = {project:String} AND target = {target:String} AND time >= {since:DateTime64(6, 'UTC')}
-            )
+        SELECT trace_id, anyIf(release, target = {{target:String}} AND release != '') AS trace_release
+        {spans_of("event", LONGEST_REQUEST)}
+        WHERE trace_id IN (SELECT trace_id {spans_of("event")} WHERE target = {{target:String}})
         GROUP BY trace_id
-        HAVING began_at >= {since:DateTime64(6, 'UTC')}
+        HAVING min(started_at) >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+    ),
+    carried AS
+    (
+        SELECT trace_id, span_key, release {spans_of("event")} WHERE target IN ({{target:String}}, '')
     )
-SELECT
-    if(spans.release != '', spans.release, requests.trace_release) AS carried,
-    uniqExact(spans.span_key) AS spans_count
-FROM spans
-INNER JOIN requests ON spans.trace_id = requests.trace_id
-WHERE spans.project = {project:String}
-    AND spans.time >= {since:DateTime64(6, 'UTC')}
-    AND spans.target IN ({target:String}, '')
-GROUP BY carried
-"""
+SELECT if(release != '', release, trace_release) AS named, uniqExact(span_key) AS spans_count
+FROM carried INNER JOIN requests ON carried.trace_id = requests.trace_id
+GROUP BY named
+"""  # noqa: S608 - fixed text; values are bound
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,7 @@ class StoredReleaseShare:
     """The `ReleaseShare` of the rollback controller."""
 
     store: ClickHouseStore
+    bounds: QuerySettings = DEFAULT_BOUNDS
 
     async def __call__(self, project: str, target: str, since: datetime) -> dict[str, int]:
         """Spans by release ('' = none named) of the target's requests whose first span started at `since` or later.
@@ -57,6 +51,6 @@ class StoredReleaseShare:
         Raises:
             StoreError: the store could not answer.
         """
-        parameters = {"project": project, "target": target, "since": since, "earlier": since - LONGEST_REQUEST}
-        rows = await self.store.query(_SQL, parameters)
-        return {row["carried"]: row["spans_count"] for row in rows}
+        reader = ProjectReader(self.store, project, self.bounds)
+        rows = await reader.fetch(_SQL, Range(since, since + LONGEST_PROOF), {"target": target})
+        return {row["named"]: row["spans_count"] for row in rows}
