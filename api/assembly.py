@@ -29,9 +29,8 @@ LOW_DISK_BYTES = 256 * 1024 * 1024
 
 async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresses) -> list[Component]:
     """The components of `roles` in the order of their start: what others use comes first, listeners last."""
-    base = Base(
-        settings, open_control(settings), open_store(settings), Instruments(), utc_now, read_pepper(settings), frozenset(roles)
-    )
+    store = open_store(settings, settings.query.threads)
+    base = Base(settings, open_control(settings), store, Instruments(), utc_now, read_pepper(settings), frozenset(roles))
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types all but this
     ProcessCollector(registry=base.instruments.registry)
     if base.whole:

@@ -60,9 +60,9 @@ def open_control(settings: Settings) -> ControlDatabase:
     return ControlDatabase(sqlite_url(settings.data_dir))
 
 
-def open_store(settings: Settings) -> ClickHouseStore:
-    """The trace store of the settings; nothing is connected yet."""
+def open_store(settings: Settings, threads: int) -> ClickHouseStore:
+    """The trace store of the settings, for so many statements at once; nothing is connected yet."""
     if settings.clickhouse_url is not None:
-        return ClickHouseStore(settings.clickhouse_url.get_secret_value(), threads=settings.query.threads)
+        return ClickHouseStore(settings.clickhouse_url.get_secret_value(), threads=threads)
     create(settings.data_dir)
-    return ClickHouseStore(embedded_url(settings.data_dir), threads=settings.query.threads)
+    return ClickHouseStore(embedded_url(settings.data_dir), threads=threads)

@@ -190,7 +190,7 @@ def _ready_states(url: str) -> dict[str, str] | None:
 
 async def check_store_opens(settings: Settings) -> list[Finding]:
     """The trace store answers, is recent enough and has this version's schema."""
-    store = open_store(settings)
+    store = open_store(settings, threads=1)
     try:
         return await _examine_store(store)
     except StoreError as error:

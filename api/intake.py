@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from analyzers.cost.pricing import Pricing
-from api.base import Base
-from api.lifecycle import Component
+from api.base import Base, StartError, open_store
+from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener, ReservedPort, place
 from api.services import IngestStatus
 from ingest.admission import Admission
@@ -18,6 +18,8 @@ from ingest.grpc import OtlpGrpcReceiver
 from ingest.http import OtlpHttpReceiver
 from ingest.receiver import Receiver
 from storage.key_cache import KeyCache
+
+WRITE_THREADS = 2
 
 Watermark = Callable[[], Awaitable[datetime | None]]
 
@@ -34,7 +36,11 @@ class Intake:
 
 def assemble_intake(base: Base, addresses: Addresses) -> Intake:
     """The embedded log with its receivers."""
-    log = EmbeddedTraceLog(base.store, base.settings.ingest, base.instruments, base.clock)
+    if base.settings.kafka is not None:
+        raise StartError("the trace log on Kafka cannot be used yet: take kafka out of the settings")
+    # Threads of its own: however many queries run, an insert does not wait for them.
+    store = open_store(base.settings, WRITE_THREADS)
+    log = EmbeddedTraceLog(store, base.settings.ingest, base.instruments, base.clock)
 
     def oldest_s() -> float | None:
         oldest = log.oldest_unwritten()
@@ -45,7 +51,9 @@ def assemble_intake(base: Base, addresses: Addresses) -> Intake:
     receiver = Receiver(log, base.instruments)
     listeners = _listeners(base, addresses, receiver, admission)
     pricing = Pricing(base.store, base.settings.cost, base.clock)
-    return Intake([pricing, log], listeners, log.watermark, lambda: _status(base, receiver, admission, oldest_s()))
+    return Intake(
+        [Closing(store.close), pricing, log], listeners, log.watermark, lambda: _status(base, receiver, admission, oldest_s())
+    )
 
 
 def _listeners(base: Base, addresses: Addresses, receiver: Receiver, admission: Admission) -> list[Component]:

@@ -39,7 +39,7 @@ async def _migrate_control(settings: Settings) -> str:
 
 
 async def _migrate_store(settings: Settings) -> str:
-    store = open_store(settings)
+    store = open_store(settings, threads=1)
     try:
         ran = await migrate_store(store, retention_days=settings.ingest.retention_days)
     finally:
