@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
 from prometheus_client import ProcessCollector, disable_created_metrics
 from sqlalchemy import select, text
@@ -19,12 +20,16 @@ from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener
 from api.observability.timing import QueryTiming
 from api.reaction import Reaction, assemble_reaction
-from api.services import Services
+from api.services import IngestStatus, Services
 from schemas.instruments import Instruments
 from schemas.settings import Settings
+from storage.keys import list_keys
 from storage.migrations import migrate_store
 
 LOW_DISK_BYTES = 256 * 1024 * 1024
+STALLED_S = 60.0
+
+_log = structlog.get_logger("process")
 
 
 async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresses) -> list[Component]:
@@ -36,6 +41,7 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     if base.whole:
         await base.control.migrate()
         await migrate_store(base.store, retention_days=settings.ingest.retention_days)
+    await warn_without_keys(base)
     intake = assemble_intake(base, addresses)
     reaction = assemble_reaction(base, intake.watermark)
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
@@ -45,7 +51,7 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
 
 def _front(base: Base, intake: Intake, reaction: Reaction) -> FastAPI:
     """The application on `port`: the API in the role `api`, else health and metrics only."""
-    found = dependencies(base)
+    found = dependencies(base, intake)
     if "api" not in base.roles:
         return health_app(found, base.instruments)
     app = create_app(
@@ -66,7 +72,7 @@ def _front(base: Base, intake: Intake, reaction: Reaction) -> FastAPI:
     return app
 
 
-def dependencies(base: Base) -> list[Dependency]:
+def dependencies(base: Base, intake: Intake) -> list[Dependency]:
     """What `/readyz` asks."""
 
     async def control() -> str | None:
@@ -80,8 +86,28 @@ def dependencies(base: Base) -> list[Dependency]:
     async def disk() -> str | None:
         return low_disk(base.settings.data_dir)
 
-    found = [Dependency("control", control), Dependency("store", store)]
+    async def log() -> str | None:
+        return stalled(intake.status()) if intake.status else None
+
+    found = [Dependency("control", control), Dependency("store", store), Dependency("log", log)]
     return [*found, Dependency("disk", disk)] if base.store.embedded else found
+
+
+def stalled(status: IngestStatus) -> str | None:
+    """Why the way into the store is blocked, or None."""
+    oldest_s = status.oldest_unwritten_s
+    if oldest_s is None or oldest_s < STALLED_S:
+        return None
+    return f"the oldest record waits for {oldest_s:.0f} s to be stored: look for insert_failed in the log"
+
+
+async def warn_without_keys(base: Base) -> None:
+    """Say so when keys are required and none exists: every request would be refused."""
+    if not base.settings.keys_required:
+        return
+    keys = await base.control.read(list_keys)
+    if all(key.revoked_at is not None for key in keys):
+        _log.warning("no_api_key", fix="create one: tracewarden keys create --name gateway --scope ingest --scope read")
 
 
 def low_disk(data_dir: Path) -> str | None:

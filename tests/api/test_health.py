@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
+from api.assembly import low_disk, stalled
 from api.health import Dependency, health_app, reason
 from api.observability.timing import QueryTiming
+from api.services import IngestStatus
 from schemas.instruments import Instruments
 
 
@@ -63,6 +66,21 @@ async def test_a_ready_process_answers_200() -> None:
 
 async def test_a_probe_that_hangs_is_a_reason() -> None:
     assert await reason(Dependency("store", hanging), timeout_s=0.01) == "no answer within 0.01 s"
+
+
+@pytest.mark.parametrize(("oldest_s", "blocked"), [(None, False), (59.0, False), (75.0, True)])
+def test_a_log_that_stands_still_is_a_reason(oldest_s: float | None, blocked: bool) -> None:
+    why = stalled(IngestStatus(10, 5, 0, 1_000, oldest_s))
+    assert bool(why) is blocked
+    assert why is None or why.startswith("the oldest record waits for 75 s")
+
+
+def test_a_full_disk_is_a_reason_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert low_disk(tmp_path) is None
+    monkeypatch.setattr("api.assembly.LOW_DISK_BYTES", 2**80)
+    why = low_disk(tmp_path)
+    assert why is not None
+    assert why.endswith("free some space or shorten ingest.retention_days")
 
 
 async def test_metrics_are_those_of_the_instruments() -> None:
