@@ -23,8 +23,8 @@ from alerting.notifiers import build_endpoints
 from api.assembly import low_disk
 from api.base import open_control, open_store, utc_now
 from api.datadir import DataDirError, PepperError, create, holder, read_pepper
-from api.kafka_topics import KafkaUnusableError, check_topics
 from api.listeners import ListenError, bind
+from ingest.kafka_topics import KafkaUnusableError, check_topics
 from schemas.rule_file import RuleFileError, read_rule_file
 from schemas.sections import Channel, SlackChannel
 from schemas.settings import Settings, read_secret
@@ -226,7 +226,7 @@ async def _examine_store(store: ClickHouseStore) -> list[Finding]:
     findings = fine("store", f"{engine} {found} answers")
     if not store.embedded:
         await check_store(store)
-        findings += _compare_clocks("clock: store", row["now"])
+        findings += compare_clocks("clock: store", row["now"], utc_now())
     return findings
 
 
@@ -245,11 +245,11 @@ async def _examine_control(control: ControlDatabase) -> list[Finding]:
     now = await control.read(lambda connection: connection.execute(select(func.current_timestamp())).scalar_one())
     if control.url.startswith("sqlite"):
         return fine("control", "SQLite answers")
-    return [*fine("control", "PostgreSQL answers"), *_compare_clocks("clock: control", now)]
+    return [*fine("control", "PostgreSQL answers"), *compare_clocks("clock: control", now, utc_now())]
 
 
-def _compare_clocks(name: str, theirs: datetime) -> list[Finding]:
-    ours = utc_now()
+def compare_clocks(name: str, theirs: datetime, ours: datetime) -> list[Finding]:
+    """Whether a server's clock and ours agree; times from it mix with ours in every window."""
     difference = abs(ours - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)))
     if difference <= MAX_CLOCK_DIFFERENCE:
         return fine(name, f"agrees within {difference.total_seconds():.1f} s")
