@@ -25,17 +25,17 @@ _KNOWN = f"dictHas('{DICTIONARY}', (lower(provider), lower(model)))"
 UNPRICED = "cost_usd IS NULL AND model != '' AND input_uncached_tokens IS NOT NULL"
 """Spans with usage and without a cost, as a condition."""
 
-_BECAME_KNOWN = f"({UNPRICED} AND {_KNOWN} AND isNotNull({_COST}))"
+_STALE = "has({outdated:Array(String)}, price_version)"
+_REWRITTEN = f"(({UNPRICED} AND {_KNOWN}) OR {_STALE})"
+_DUE = f"(({UNPRICED} AND {_KNOWN} AND isNotNull({_COST})) OR {_STALE})"
 
 # The parts of these statements are constants; versions come from the store as bound values.
 _OUTDATED = """SELECT DISTINCT price_version FROM spans
 WHERE received_at >= {since:DateTime64(3)} AND startsWith(price_version, 'operator/')
 AND price_version NOT IN (SELECT price_version FROM model_resolution FINAL WHERE resolved = 1)"""
 
-_DUE = f"({_BECAME_KNOWN} OR has({{outdated:Array(String)}}, price_version))"
-
 _COUNT = f"""SELECT toDate(received_at) AS day, count() AS spans FROM spans
-PREWHERE cost_usd IS NULL OR has({{outdated:Array(String)}}, price_version)
+PREWHERE cost_usd IS NULL OR {_STALE}
 WHERE received_at >= {{since:DateTime64(3)}} AND {_DUE}
 GROUP BY day ORDER BY day DESC LIMIT {MAX_PARTITIONS}"""  # noqa: S608  # made of constants
 
@@ -89,7 +89,7 @@ async def _busy(store: ClickHouseStore) -> bool:
 async def _rewrite(store: ClickHouseStore, day: date, outdated: list[str]) -> None:
     await store.command(
         f"ALTER TABLE spans UPDATE cost_usd = {_COST}, price_version = {_VERSION}"
-        f" IN PARTITION '{day.isoformat()}' WHERE {_DUE}",
+        f" IN PARTITION '{day.isoformat()}' WHERE {_REWRITTEN}",
         {"outdated": outdated},
         # A replica computes the rewrite from its own copy of the dictionary, which all fill from the same tables.
         settings={"mutations_sync": 1, "allow_nondeterministic_mutations": 1},

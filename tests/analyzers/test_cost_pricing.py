@@ -16,6 +16,7 @@ from analyzers.cost.pricing import Pricing, PricingRun, sync_prices
 from analyzers.cost.repricing import MAX_PARTITIONS, reprice, scan_start
 from schemas.settings import CostSettings, PriceOverride
 from storage.clickhouse import ClickHouseStore, StoreError
+from storage.migrations import migrate_store
 from tests.ingest.spans import ingest_spans, make_span
 
 LIST = bundled_prices().version
@@ -163,7 +164,10 @@ async def test_a_rewrite_that_cannot_go_on_says_how_to_end_it(store: ClickHouseS
     await ingest(store, usage("internal", "assistant-7b"))
     broken = "ALTER TABLE spans UPDATE price_version = toString(throwIf(1, 'broken')) WHERE 1"
     await store.command(broken, settings={"mutations_sync": 0})
-    failed = "SELECT count() AS n FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''"
+    failed = (
+        "SELECT count() AS n FROM system.mutations"
+        " WHERE database = currentDatabase() AND latest_fail_reason != '' AND NOT is_done"
+    )
 
     async def is_stuck() -> bool:
         return bool((await store.query(failed))[0]["n"])
@@ -198,11 +202,15 @@ async def test_a_look_that_fails_is_logged_and_made_again(store: ClickHouseStore
             await part.stop()
 
 
-async def test_a_dictionary_that_cannot_be_loaded_says_what_it_needs(store: ClickHouseStore) -> None:
-    await store.command("DROP TABLE spans_view")
-    await store.command("DROP DICTIONARY token_prices")
+async def test_a_dictionary_that_cannot_be_loaded_says_what_it_needs(bare_store: ClickHouseStore) -> None:
+    await migrate_store(bare_store)
+    await bare_store.command(
+        "CREATE OR REPLACE DICTIONARY token_prices (provider String, model String, version String, steps Array(UInt64),"
+        " rates Array(Decimal(18, 18))) PRIMARY KEY provider, model SOURCE(CLICKHOUSE(USER 'nobody' PASSWORD 'wrong'"
+        " QUERY 'SELECT * FROM nothing')) LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(0)"
+    )
     with pytest.raises(StoreError, match=r"price dictionary cannot be loaded.*docs/cost\.md"):
-        await sync_prices(store, CostSettings(), now())
+        await sync_prices(bare_store, CostSettings(), now())
 
 
 async def test_a_second_start_writes_nothing(store: ClickHouseStore) -> None:
