@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import key_cache
 from api.openapi import describe
 from api.problem import Problem, install_problems
-from api.routes import compare, metrics, spans, status, traces
+from api.routes import compare, desired, metrics, rollbacks, spans, status, targets, traces
 from api.services import Services
+from storage.key_cache import KeyCache
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -18,6 +18,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     spans.router,
     metrics.router,
     compare.router,
+    targets.router,
+    desired.router,
+    rollbacks.router,
     status.router,
 )
 
@@ -26,9 +29,15 @@ DESCRIPTION = "Traces, metrics, comparisons, alerts and rollbacks of LLM applica
 
 def create_app(services: Services) -> FastAPI:
     """The application on `services`, which the caller opens and closes."""
-    app = FastAPI(title="Tracewarden", version=services.version, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = routed_app(services.version)
     app.state.services = services
-    app.state.keys = key_cache(services)
+    app.state.keys = KeyCache(services.control, services.pepper, services.clock)
+    return app
+
+
+def routed_app(version: str) -> FastAPI:
+    """The routes and their description, without anything to answer from."""
+    app = FastAPI(title="Tracewarden", version=version, description=DESCRIPTION, docs_url=None, redoc_url=None)
     for router in ROUTERS:
         app.include_router(router)
     install_problems(app)

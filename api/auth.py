@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -14,47 +12,17 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from api.problem import Problem
 from api.services import Services, services
 from schemas.settings import is_loopback
-from storage.keys import ANONYMOUS, Principal, find_key
+from storage.key_cache import KeyCache
+from storage.keys import ANONYMOUS, Principal
 
 Scope = Literal["ingest", "read", "control", "admin"]
 
-CACHE_FOR = timedelta(seconds=5)
-CACHED_KEYS = 4096
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: tw_…")
 _header = APIKeyHeader(
     name="x-api-key", auto_error=False, description="The same key, for clients that cannot send Authorization."
 )
-
-
-class KeyCache:
-    """Principals by presented key, remembered for at most five seconds (so a revoked key works no longer than that)."""
-
-    def __init__(self, find: Callable[[str, datetime], Awaitable[Principal | None]]) -> None:
-        self._find = find
-        self._known: dict[bytes, tuple[datetime, Principal | None]] = {}
-
-    async def principal(self, presented: str, now: datetime) -> Principal | None:
-        """The principal of a key; None when the key is unknown or revoked."""
-        digest = hashlib.sha256(presented.encode()).digest()
-        known = self._known.get(digest)
-        if known is not None and timedelta(0) <= now - known[0] < CACHE_FOR:
-            return known[1]
-        found = await self._find(presented, now)
-        if len(self._known) >= CACHED_KEYS:
-            self._known.clear()
-        self._known[digest] = (now, found)
-        return found
-
-
-def key_cache(services: Services) -> KeyCache:
-    """A cache over the control database of `services`."""
-
-    async def find(presented: str, now: datetime) -> Principal | None:
-        return await services.control.read(lambda conn: find_key(conn, presented, services.pepper, now))
-
-    return KeyCache(find)
 
 
 def authorise(scope: Scope) -> Callable[..., Awaitable[Principal]]:
@@ -70,7 +38,7 @@ def authorise(scope: Scope) -> Callable[..., Awaitable[Principal]]:
         if presented is None and not parts.settings.keys_required and "authorization" not in request.headers:
             refuse_foreign(request)
             return ANONYMOUS
-        principal = await _known(request, presented, parts.clock())
+        principal = await _known(request, presented)
         if principal.scopes.isdisjoint({scope, "admin"}):
             raise _missing(scope, principal)
         return principal
@@ -83,11 +51,11 @@ def _missing(scope: Scope, principal: Principal) -> Problem:
     return Problem(403, "The key may not do this", detail, type="missing-scope")
 
 
-async def _known(request: Request, presented: str | None, now: datetime) -> Principal:
+async def _known(request: Request, presented: str | None) -> Principal:
     if not presented:
         raise _unauthenticated("Send `Authorization: Bearer tw_…` or `x-api-key: tw_…`.")
     keys: KeyCache = request.app.state.keys
-    principal = await keys.principal(presented, now)
+    principal = await keys.principal(presented)
     if principal is None:
         raise _unauthenticated(
             "The key is unknown or revoked: create another with `tracewarden keys create`.", ' error="invalid_token"'

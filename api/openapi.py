@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from api.problem import MEDIA_TYPE
 from schemas.api.base import ProblemDetails
 
+FILE = Path(__file__).parent.parent / "docs" / "openapi.json"
 REFERENCES = "#/components/schemas/{model}"
 OPERATIONS = ("get", "put", "post", "delete", "patch")
 
@@ -46,3 +50,14 @@ def _with_problems(operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     for status, description in (("4XX", "The request is wrong; `detail` names the fix."), ("5XX", "No answer was possible.")):
         responses[status] = {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def committed() -> str:
+    """What docs/openapi.json must hold."""
+    from api.app import routed_app  # api.app imports this module
+
+    return json.dumps(openapi(routed_app(importlib.metadata.version("tracewarden"))), indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(committed())

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from schemas.metrics import UnknownMetricError
 from storage.clickhouse import StoreBusyError, StoreError
+from storage.control import ControlError
 from storage.scope import QueryError
 
 MEDIA_TYPE = "application/problem+json"
@@ -61,6 +62,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(QueryError, _on_query)
     app.add_exception_handler(UnknownMetricError, _on_unknown_metric)
     app.add_exception_handler(StoreError, _on_store)
+    app.add_exception_handler(ControlError, _on_control)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -163,6 +165,15 @@ async def _on_store(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StoreError)
     problem = store_problem(error)
     _log.warning("query_failed", path=request.url.path, status=problem.status_code, error=str(error))
+    return problem.response(request.url.path)
+
+
+async def _on_control(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("control_failed", path=request.url.path, error=str(error))
+    detail = "Try again; if it lasts, `tracewarden doctor` says what is wrong. The cause is in the log."
+    problem = Problem(
+        503, "The control database did not answer", detail, type="control-unavailable", headers={"Retry-After": "5"}
+    )
     return problem.response(request.url.path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends
@@ -24,13 +25,13 @@ def project_reader(parts: Parts, caller: Reading) -> ProjectReader:
 Reader = Annotated[ProjectReader, Depends(project_reader)]
 
 
-def range_of(asked: RangeParameters, parts: Services) -> Range:
-    """The range of event time that was asked for: unless given, it ends now and is a day long.
+def range_of(asked: RangeParameters, parts: Services, ahead: timedelta = timedelta(0)) -> Range:
+    """The range of event time that was asked for: unless given, it ends `ahead` of now and begins a day before `to`.
 
     Raises:
         QueryError: bad-range or range-too-long.
     """
-    end = asked.end or parts.clock()
+    end = asked.end or parts.clock() + ahead
     try:
         start = asked.start or end - DEFAULT_RANGE
     except OverflowError as error:

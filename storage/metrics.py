@@ -82,7 +82,7 @@ async def read_series(store: ClickHouseStore, query: MetricQuery, bounds: QueryS
     check_dimensions(metric, (*query.group_by, *query.filters))
     steps = _steps(query, bounds)
     reader = ProjectReader(store, query.project, bounds)
-    parameters = {**filter_parameters(_filters(query)), "step": steps.step_ms or 1}
+    parameters = {**filter_parameters(_filters(query)), "step": steps.step_ms or 1, "limit": bounds.max_rows + 1}
     rows = await reader.fetch(_statement(metric, query), Range(query.start, query.end, query.axis), parameters)
     return _series(rows, query, metric, steps, bounds)
 
@@ -119,7 +119,8 @@ def _statement(metric: Metric, query: MetricQuery) -> str:
     keys = ", ".join([*labels, "t"])
     chosen = ", ".join([*labels, f"{at} AS t", f"{reading.value} AS value", f"{reading.n} AS n"])
     observations = _observations(metric, query, reading)
-    return f"SELECT {chosen} FROM ({observations}) GROUP BY {keys} ORDER BY {keys}"  # noqa: S608 - fixed text
+    rest = f"GROUP BY {keys} ORDER BY {keys} LIMIT {{limit:UInt64}}"
+    return f"SELECT {chosen} FROM ({observations}) {rest}"  # noqa: S608 - fixed text; values are bound
 
 
 def _observations(metric: Metric, query: MetricQuery, reading: Reading) -> str:
@@ -138,8 +139,8 @@ def _series(
     for row in rows:
         found.setdefault(tuple(row[alias(name)] for name in query.group_by), {})[row["t"]] = _point(row)
     times = steps.times()
-    if len(found) * len(times) > bounds.max_rows:
-        raise _too_many(f"{len(found)} series of {len(times)} points", bounds)
+    if max(len(rows), len(found) * len(times)) > bounds.max_rows:
+        raise _too_many(f"{len(found)} or more series of {len(times)} points", bounds)
     nothing = 0.0 if metric.kind == "count" else None
     return [
         Series(

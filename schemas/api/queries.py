@@ -58,7 +58,10 @@ class SpanParameters(RangeParameters):
 
 
 def _names(value: object) -> object:
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        return value
+    return tuple(name.strip() for text in given for name in str(text).split(",") if name.strip())
 
 
 class MetricParameters(RangeParameters):
