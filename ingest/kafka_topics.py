@@ -13,6 +13,8 @@ from schemas.sections import KafkaSettings
 from schemas.settings import read_secret
 
 REQUEST_TIMEOUT_MS = 10_000
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""A record stays below 1 MB unless a single span is larger; the largest span allowed must still fit."""
 
 
 class KafkaUnusableError(Exception):
@@ -39,7 +41,7 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
     """
     async with _admin(settings) as admin:
         missing = await _missing(admin, settings)
-        wanted = [NewTopic(name, _partitions(settings, name), settings.replication_factor) for name in missing]
+        wanted = [_new_topic(settings, name) for name in missing]
         answer = await admin.create_topics(wanted) if wanted else None
     for name, code, *rest in answer.topic_errors if answer else ():
         error = for_code(code)
@@ -49,6 +51,11 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
                 "number of brokers, and the right to create topics"
             )
     return missing
+
+
+def _new_topic(settings: KafkaSettings, name: str) -> NewTopic:
+    configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    return NewTopic(name, _partitions(settings, name), settings.replication_factor, topic_configs=configs)
 
 
 def _said(rest: list[object]) -> str:

@@ -1,0 +1,117 @@
+"""The trace log on Kafka: `append` returns when every in-sync replica has the record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownProducerId,
+)
+
+from ingest.envelope import Envelope
+from ingest.kafka_topics import MAX_MESSAGE_BYTES, check_topics, connection_options
+from ingest.trace_log import RefusedRecordError, TraceLogError
+from schemas.sections import KafkaSettings
+
+REQUEST_TIMEOUT_MS = 20_000
+_RETRY_AFTER_S = 5
+_BROKEN = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)
+
+_log = structlog.get_logger("ingest.kafka")
+
+
+def open_producer(settings: KafkaSettings) -> AIOKafkaProducer:
+    """A producer whose acknowledged records survive what acks=all survives; not started yet."""
+    return AIOKafkaProducer(
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        max_request_size=MAX_MESSAGE_BYTES,
+        max_batch_size=1024 * 1024,
+        linger_ms=2,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **connection_options(settings),
+    )
+
+
+class KafkaTraceLog:
+    """One record an envelope. The partition is the hash of the body, so that an identical retry meets the same writer."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: Any = None
+        self._partitions: list[int] = []
+        self._rebuilding = asyncio.Lock()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            KafkaUnusableError: Kafka does not answer, or a topic is missing.
+        """
+        await check_topics(self._settings)
+        await self._connect()
+
+    async def append(self, envelopes: Sequence[Envelope]) -> None:
+        """Store `envelopes`; see TraceLog."""
+        outcomes = await asyncio.gather(*(self._send(envelope) for envelope in envelopes), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def stop(self) -> None:
+        """Send what was appended, then disconnect."""
+        self._stopped = True
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def _connect(self) -> None:
+        producer = open_producer(self._settings)
+        await producer.start()
+        self._partitions = sorted(await producer.partitions_for(self._settings.topic))
+        self._producer = producer
+
+    async def _send(self, envelope: Envelope) -> None:
+        producer = self._producer
+        if producer is None or self._stopped:
+            raise TraceLogError("the server is shutting down: send again to the next one")
+        partition = self._partitions[int.from_bytes(envelope.body_hash[:8], "big") % len(self._partitions)]
+        try:
+            await producer.send_and_wait(
+                self._settings.topic,
+                envelope.encode(),
+                partition=partition,
+                timestamp_ms=envelope.received_at_ns // 1_000_000,
+            )
+        except MessageSizeTooLargeError as error:
+            raise RefusedRecordError(
+                f"Kafka takes no record of {len(envelope.request)} bytes: raise max.message.bytes of {self._settings.topic}, "
+                "or send shorter spans"
+            ) from error
+        except (*_BROKEN, KafkaError) as error:
+            if isinstance(error, _BROKEN):
+                await self._rebuild(producer, error)
+            raise TraceLogError(
+                f"Kafka does not acknowledge ({type(error).__name__}): check the brokers", _RETRY_AFTER_S
+            ) from error
+
+    async def _rebuild(self, broken: AIOKafkaProducer, error: Exception) -> None:
+        """An idempotent producer that lost its sequence fails every send from then on."""
+        async with self._rebuilding:
+            if self._producer is not broken or self._stopped:
+                return
+            _log.warning("producer_rebuilt", error=type(error).__name__)
+            with contextlib.suppress(KafkaError):  # the next send finds it broken still, and tries again
+                await broken.stop()
+                await self._connect()
