@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 
 from api.app import create_app
 from api.base import Base, open_control, open_store, utc_now, version
+from api.control_schema import require_current
 from api.datadir import read_pepper
 from api.health import Dependency, health_app, health_router
 from api.intake import Intake, assemble_intake
@@ -20,7 +21,8 @@ from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener
 from api.observability.timing import QueryTiming
 from api.reaction import Reaction, assemble_reaction
-from api.services import IngestStatus, Services
+from api.services import Services
+from ingest.kafka_topics import create_topics
 from schemas.instruments import Instruments
 from schemas.settings import Settings
 from storage.keys import list_keys
@@ -41,6 +43,10 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     if base.whole:
         await base.control.migrate()
         await migrate_store(base.store, retention_days=settings.ingest.retention_days)
+        if settings.kafka is not None:
+            await create_topics(settings.kafka)
+    else:
+        await require_current(base.control)
     await warn_without_keys(base)
     intake = assemble_intake(base, addresses)
     reaction = assemble_reaction(base, intake.watermark)
@@ -87,16 +93,16 @@ def dependencies(base: Base, intake: Intake) -> list[Dependency]:
         return low_disk(base.settings.data_dir)
 
     async def log() -> str | None:
-        return stalled(intake.status()) if intake.status else None
+        return intake.blocked() or stalled(base.instruments)
 
     found = [Dependency("control", control), Dependency("store", store), Dependency("log", log)]
     return [*found, Dependency("disk", disk)] if base.store.embedded else found
 
 
-def stalled(status: IngestStatus) -> str | None:
+def stalled(instruments: Instruments) -> str | None:
     """Why the way into the store is blocked, or None."""
-    oldest_s = status.oldest_unwritten_s
-    if oldest_s is None or oldest_s < STALLED_S:
+    oldest_s = instruments.registry.get_sample_value("tracewarden_oldest_unwritten_seconds") or 0.0
+    if oldest_s < STALLED_S:
         return None
     return f"the oldest record waits for {oldest_s:.0f} s to be stored: look for insert_failed in the log"
 

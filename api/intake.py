@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from analyzers.cost.pricing import Pricing
-from api.base import Base, StartError, open_store
-from api.lifecycle import Closing, Component
+from api.base import Base, open_store
+from api.lifecycle import Closing, Component, Runner
 from api.listeners import Addresses, HttpListener, ReservedPort, place
 from api.services import IngestStatus
 from ingest.admission import Admission
@@ -16,8 +16,13 @@ from ingest.authentication import Authenticator
 from ingest.embedded_log import EmbeddedTraceLog
 from ingest.grpc import OtlpGrpcReceiver
 from ingest.http import OtlpHttpReceiver
+from ingest.kafka_log import KafkaTraceLog
+from ingest.kafka_writer import KafkaWriter
 from ingest.receiver import Receiver
+from ingest.trace_log import TraceLog
+from schemas.sections import KafkaSettings
 from storage.key_cache import KeyCache
+from storage.progress import read_watermark
 
 WRITE_THREADS = 2
 
@@ -26,50 +31,80 @@ Watermark = Callable[[], Awaitable[datetime | None]]
 
 @dataclass(frozen=True)
 class Intake:
-    """The parts of the way in; `status` is None where this process receives nothing."""
+    """The parts of the way in. `status` is None where this process receives nothing; `blocked` says why nothing is stored."""
 
     workers: list[Component]
     listeners: list[Component]
     watermark: Watermark
     status: Callable[[], IngestStatus] | None
+    blocked: Callable[[], str | None]
 
 
 def assemble_intake(base: Base, addresses: Addresses) -> Intake:
-    """The embedded log with its receivers."""
-    if base.settings.kafka is not None:
-        raise StartError("the trace log on Kafka cannot be used yet: take kafka out of the settings")
+    """What of the way in belongs to the roles of this process."""
+    kafka = base.settings.kafka
+    return _embedded(base, addresses) if kafka is None else _on_kafka(base, addresses, kafka)
+
+
+def _embedded(base: Base, addresses: Addresses) -> Intake:
     # Threads of its own: however many queries run, an insert does not wait for them.
     store = open_store(base.settings, WRITE_THREADS)
     log = EmbeddedTraceLog(store, base.settings.ingest, base.instruments, base.clock)
 
-    def oldest_s() -> float | None:
+    def oldest_s() -> float:
         oldest = log.oldest_unwritten()
-        return None if oldest is None else max(0.0, (base.clock() - oldest).total_seconds())
+        return 0.0 if oldest is None else max(0.0, (base.clock() - oldest).total_seconds())
 
-    base.instruments.oldest_unwritten_seconds.set_function(lambda: oldest_s() or 0.0)
+    base.instruments.oldest_unwritten_seconds.set_function(oldest_s)
+    listeners, status = _receiving(base, addresses, log)
+    pricing = Pricing(base.store, base.settings.cost, base.clock)
+    return Intake([Closing(store.close), pricing, log], listeners, log.watermark, status, lambda: None)
+
+
+def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
+    workers: list[Component] = []
+    listeners: list[Component] = []
+    status, blocked = None, _never
+    if "write" in base.roles:
+        store = open_store(base.settings, WRITE_THREADS)
+        writer = KafkaWriter(kafka, base.settings.ingest, store, base.control, base.instruments, base.clock)
+        pricing = Pricing(base.store, base.settings.cost, base.clock)
+        workers += [Closing(store.close), pricing, Runner("writer", writer.run, writer.prepare)]
+        blocked = _halted(writer)
+    if "ingest" in base.roles:
+        log = KafkaTraceLog(kafka)
+        workers.append(log)
+        listeners, status = _receiving(base, addresses, log)
+    return Intake(workers, listeners, lambda: read_watermark(base.control, kafka.topic), status, blocked)
+
+
+def _halted(writer: KafkaWriter) -> Callable[[], str | None]:
+    return lambda: writer.halted
+
+
+def _never() -> str | None:
+    return None
+
+
+def _receiving(base: Base, addresses: Addresses, log: TraceLog) -> tuple[list[Component], Callable[[], IngestStatus]]:
+    """The OTLP listeners in front of a log, and what they report."""
     admission = Admission(base.settings.ingest.max_in_flight_bytes, base.instruments)
     receiver = Receiver(log, base.instruments)
-    listeners = _listeners(base, addresses, receiver, admission)
-    pricing = Pricing(base.store, base.settings.cost, base.clock)
-    return Intake(
-        [Closing(store.close), pricing, log], listeners, log.watermark, lambda: _status(base, receiver, admission, oldest_s())
-    )
-
-
-def _listeners(base: Base, addresses: Addresses, receiver: Receiver, admission: Admission) -> list[Component]:
-    keys = KeyCache(base.control, base.pepper, base.clock)
-    authenticator = Authenticator(keys, required=lambda: base.settings.keys_required)
+    authenticator = Authenticator(KeyCache(base.control, base.pepper, base.clock), required=lambda: base.settings.keys_required)
     settings, instruments = base.settings.ingest, base.instruments
     assert addresses.otlp_http is not None
     assert addresses.otlp_grpc is not None
     http = OtlpHttpReceiver(receiver, authenticator, admission, settings, instruments)
     grpc = OtlpGrpcReceiver(receiver, authenticator, admission, settings, instruments, place(addresses.otlp_grpc))
-    return [
+    listeners: list[Component] = [
         HttpListener("otlp-http", http, addresses.otlp_http),
         ReservedPort(grpc, addresses.otlp_grpc, "--otlp-grpc-port"),
     ]
+    return listeners, lambda: _status(base, receiver, admission)
 
 
-def _status(base: Base, receiver: Receiver, admission: Admission, oldest_s: float | None) -> IngestStatus:
-    written = base.instruments.registry.get_sample_value("tracewarden_spans_written_total")
-    return IngestStatus(receiver.accepted_spans, int(written or 0), receiver.rejected_spans, admission.bytes, oldest_s)
+def _status(base: Base, receiver: Receiver, admission: Admission) -> IngestStatus:
+    read = base.instruments.registry.get_sample_value
+    written = read("tracewarden_spans_written_total") or 0.0
+    oldest_s = read("tracewarden_oldest_unwritten_seconds") if "write" in base.roles else None
+    return IngestStatus(receiver.accepted_spans, int(written), receiver.rejected_spans, admission.bytes, oldest_s or None)

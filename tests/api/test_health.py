@@ -13,7 +13,6 @@ from fastapi import APIRouter, FastAPI
 from api.assembly import low_disk, stalled
 from api.health import Dependency, health_app, reason
 from api.observability.timing import QueryTiming
-from api.services import IngestStatus
 from schemas.instruments import Instruments
 
 
@@ -68,9 +67,11 @@ async def test_a_probe_that_hangs_is_a_reason() -> None:
     assert await reason(Dependency("store", hanging), timeout_s=0.01) == "no answer within 0.01 s"
 
 
-@pytest.mark.parametrize(("oldest_s", "blocked"), [(None, False), (59.0, False), (75.0, True)])
-def test_a_log_that_stands_still_is_a_reason(oldest_s: float | None, blocked: bool) -> None:
-    why = stalled(IngestStatus(10, 5, 0, 1_000, oldest_s))
+@pytest.mark.parametrize(("oldest_s", "blocked"), [(0.0, False), (59.0, False), (75.0, True)])
+def test_a_log_that_stands_still_is_a_reason(oldest_s: float, blocked: bool) -> None:
+    instruments = Instruments()
+    instruments.oldest_unwritten_seconds.set(oldest_s)
+    why = stalled(instruments)
     assert bool(why) is blocked
     assert why is None or why.startswith("the oldest record waits for 75 s")
 

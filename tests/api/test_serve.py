@@ -11,8 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import pytest
+
+from demo.smoke import run as smoke
 from tests.api.process import FREE_PORTS, run, serving
+from tests.kafka.broker import Broker
 
 
 def get(url: str) -> Any:
@@ -129,3 +134,21 @@ def test_a_doctor_says_which_servers_do_not_answer(tmp_path: Path) -> None:
     wrong = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("WRONG")}
     assert {"store", "control", "kafka", "secrets"} <= wrong
     assert "hidden" not in done.stdout + done.stderr
+
+
+@pytest.mark.kafka
+@pytest.mark.real_kafka
+def test_with_a_log_on_kafka_spans_travel_through_it(tmp_path: Path, kafka_broker: Broker) -> None:
+    mark = uuid4().hex
+    config = tmp_path / "tracewarden.yaml"
+    kafka = {
+        "topic": f"traces-{mark}",
+        "dead_letter_topic": f"dead-{mark}",
+        "consumer_group": f"writer-{mark}",
+        "partitions": 2,
+    }
+    config.write_text(json.dumps({"kafka": kafka | {"bootstrap_servers": kafka_broker.bootstrap}}))
+    with serving(tmp_path / "data", "--config", str(config)) as served:
+        smoke(served.addresses["otlp-http"], served.addresses["api"], None, timeout_s=60)
+        assert get(f"{served.addresses['api']}/readyz")["dependencies"]["log"] == "ok"
+        assert served.stop() == 0
