@@ -20,11 +20,11 @@ from api.base import ALL_ROLES, StartError, open_control, utc_now, version
 from api.configuration import ConfigurationError, read_settings, shown_values, sources
 from api.datadir import DataDirError, PepperError, read_pepper
 from api.doctor import examine, report
-from api.kafka_topics import KafkaUnusableError
 from api.listeners import ListenError
 from api.migration import migrate as migrate_all
 from api.serve import serve as run
 from api.settings_catalogue import CONFIG_VARIABLE
+from ingest.kafka_topics import KafkaUnusableError
 from schemas.settings import Settings
 from storage.clickhouse import StoreError
 from storage.control import ControlDatabase, ControlError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.base import open_control, open_store
 from api.datadir import DataDirLock
-from api.kafka_topics import create_topics
+from ingest.kafka_topics import create_topics
 from schemas.settings import Settings
 from storage.migrations import migrate_store
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.kafka_topics import KafkaUnusableError, check_topics, connection_options, create_topics
+from ingest.kafka_topics import KafkaUnusableError, check_topics, connection_options, create_topics
 from schemas.sections import KafkaSettings
 from tests.kafka.broker import Broker
 
