@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def spans_of(project: str) -> list[Any]:
         make_span(
             trace_id=trace,
             span_id=bytes([number]) * 8,
-            start=NOW - timedelta(minutes=number),
+            start=NOW - timedelta(minutes=number, seconds=0 if project == "ours" else 1),
             duration_s=number if project == "ours" else 77,
             status=2 if project == "theirs" else 0,
             attributes={
@@ -118,6 +119,20 @@ async def test_an_answer_depends_on_the_callers_project_only(
     assert ours.status_code == alone.status_code
     assert same(ours.text) == same(alone.text)
     assert (SECRET not in ours.text) or SECRET in asked.values()
+
+
+@pytest.mark.parametrize("metric", ["spans.count", "spans.latency.p50", "tokens.output", "latency.p50"])
+async def test_nothing_is_inherited_from_traces_of_the_same_id(services: Services, metric: str) -> None:
+    """What holds for a whole trace is looked up by its id: in the caller's project only."""
+    parts = await filled(services)
+    for dimension, theirs in (("user", "theirs-user"), ("release", "v2"), ("target", "bot"), ("conversation", "")):
+        for asked in ({"group_by": dimension}, {dimension: theirs}, {dimension: theirs, "group_by": "release,user"}):
+            answers = []
+            for project in ("ours", "alone"):
+                async with client_of(parts, await new_key(parts, project)) as client:
+                    answers.append((await client.get(f"/v1/metrics/{metric}", params=asked)).json())
+            assert answers[0] == answers[1]
+            assert "theirs" not in str(answers[0]["series"])
 
 
 def same(text: str) -> str:
