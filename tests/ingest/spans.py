@@ -81,10 +81,14 @@ async def ingest_spans(
     store: ClickHouseStore, project: str, spans: Iterable[ResourceSpans], *, received_at: datetime | None = None
 ) -> None:
     """Store spans as the embedded log would: one envelope, one insert."""
+    offset = next(_offsets)
+    await insert_records(store, [(0, offset, make_envelope(project, spans, received_at))], token=f"test-{offset}")
+
+
+def make_envelope(project: str, spans: Iterable[ResourceSpans], received_at: datetime | None = None) -> Envelope:
+    """What the receiver makes of a request."""
     request = ExportTraceServiceRequest(resource_spans=spans)
     received = received_at or datetime.now(UTC)
     received_ns = round(received.timestamp() * 1e6) * 1000
     count = validate(request, received_ns).accepted
-    envelope = Envelope(project, received_ns, count, request.SerializeToString())
-    offset = next(_offsets)
-    await insert_records(store, [(0, offset, envelope)], token=f"test-{offset}")
+    return Envelope(project, received_ns, count, request.SerializeToString())
