@@ -29,7 +29,8 @@ router = APIRouter(tags=["rollbacks"])
 Reader = Annotated[Principal, Depends(authorise("read"))]
 Controller = Annotated[Principal, Depends(authorise("control"))]
 Parts = Annotated[Services, Depends(services)]
-RollbackId = Annotated[str, Path(pattern=r"^rb_[0-9a-f]{1,29}$")]
+ROLLBACK_ID = r"^rb_[0-9a-f]{1,29}$"
+RollbackId = Annotated[str, Path(pattern=ROLLBACK_ID)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -39,7 +40,7 @@ async def list_rollbacks(
     parts: Parts,
     target: Annotated[str | None, Query(pattern=NAME)] = None,
     state: State | None = None,
-    before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    before: Annotated[str | None, Query(pattern=ROLLBACK_ID, description="`next` of the page before.")] = None,
     limit: Limit = 100,
 ) -> RollbackList:
     """The latest rollbacks, newest first."""
@@ -92,7 +93,7 @@ async def read_rollback_audit(rollback_id: RollbackId, principal: Reader, parts:
 async def list_audit(
     principal: Reader,
     parts: Parts,
-    subject: Annotated[str | None, Query(max_length=384, description="Such as target:assistant.")] = None,
+    subject: Annotated[str | None, Query(pattern=r"^[ -~]{1,384}$", description="Such as target:assistant.")] = None,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before.")] = None,
     limit: Limit = 100,
 ) -> AuditList:

@@ -36,7 +36,7 @@ IfMatch = Annotated[str | None, Header(description="The ETag of the target: refu
 IfNoneMatch = Annotated[str | None, Header(description="The ETag known: answer 304 when it is still that.")]
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=256, description="The same key and body again return the same rollback."),
+    Header(pattern=r"^[ -~]{1,256}$", description="The same key and body again return the same rollback."),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from schemas.api.base import Answer, Time
-from schemas.api.targets import Generation, Name
+from schemas.api.targets import Generation, Name, Text
 from schemas.evidence import Evidence
 
 State = Literal[
@@ -29,9 +29,9 @@ class RollbackRequest(Answer):
     """Go back to an earlier release."""
 
     to: Name | None = Field(None, description="The release to restore; unset: the one that the current release replaced.")
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    reason: Annotated[Text, Field(min_length=1)]
     dry_run: bool = Field(False, description="Check and record it, and change nothing.")
-    evidence_id: Annotated[str, Field(max_length=128)] | None = Field(
+    evidence_id: Name | None = Field(
         None, description="Id of an alert: the rollback has succeeded only when its metric is back, too."
     )
     expected_generation: Generation | None = None
@@ -40,7 +40,7 @@ class RollbackRequest(Answer):
 class AbortRequest(Answer):
     """Why a proposed rollback shall not be."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    reason: Annotated[Text, Field(min_length=1)]
 
 
 class TransitionAnswer(Answer):

@@ -11,6 +11,8 @@ from schemas.api.base import Answer, Time
 NAME = r"^[A-Za-z0-9._-]{1,128}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
+# PostgreSQL keeps no NUL in text.
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 Generation = Annotated[int, Field(ge=0, description="Refuse (412) when the target is at another generation by now.")]
 Weights = Annotated[dict[str, float], Field(description="Percent of the traffic by release; they add up to 100.")]
 
@@ -85,5 +87,5 @@ class PromotionRequest(Answer):
 
     release: Name
     weight: Annotated[float, Field(gt=0, le=100, description="Percent.")] = 100.0
-    reason: Annotated[str, Field(max_length=2000)] = ""
+    reason: Text = ""
     expected_generation: Generation | None = None

@@ -156,6 +156,9 @@ async def test_a_promotion_that_cannot_be_is_refused(
         ({"reason": "r", "evidence_id": "al_0"}, {}, (422, "unknown-evidence")),
         ({}, {}, (422, "invalid-request")),
         ({"reason": "r", "force": True}, {}, (422, "invalid-request")),
+        ({"reason": "a\x00b"}, {}, (422, "invalid-request")),
+        ({"reason": ""}, {}, (422, "invalid-request")),
+        ({"reason": "r" * 2001}, {}, (422, "invalid-request")),
     ],
 )
 async def test_a_rollback_that_must_not_be_is_refused(
