@@ -40,25 +40,31 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     base = Base(settings, open_control(settings), store, Instruments(), utc_now, read_pepper(settings), frozenset(roles))
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types all but this
     ProcessCollector(registry=base.instruments.registry)
-    if base.whole:
-        await base.control.migrate()
-        await migrate_store(base.store, retention_days=settings.ingest.retention_days)
-        if settings.kafka is not None:
-            await create_topics(settings.kafka)
-    else:
-        await require_current(base.control)
-    await warn_without_keys(base)
+    await _prepare(base)
     intake = assemble_intake(base, addresses)
-    reaction = assemble_reaction(base, intake.watermark)
+    reaction = assemble_reaction(base, intake.watermark) if base.roles & {"alert", "api"} else None
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]
-    return [*opened, *intake.workers, *reaction.workers, *intake.listeners, front]
+    reacting = reaction.workers if reaction else []
+    return [*opened, *intake.workers, *reacting, *intake.listeners, front]
 
 
-def _front(base: Base, intake: Intake, reaction: Reaction) -> FastAPI:
+async def _prepare(base: Base) -> None:
+    """A whole process brings everything up to date; a role of its own only looks, several of them may start at once."""
+    if not base.whole:
+        await require_current(base.control)
+    else:
+        await base.control.migrate()
+        await migrate_store(base.store, retention_days=base.settings.ingest.retention_days)
+        if base.settings.kafka is not None:
+            await create_topics(base.settings.kafka)
+    await warn_without_keys(base)
+
+
+def _front(base: Base, intake: Intake, reaction: Reaction | None) -> FastAPI:
     """The application on `port`: the API in the role `api`, else health and metrics only."""
     found = dependencies(base, intake)
-    if "api" not in base.roles:
+    if "api" not in base.roles or reaction is None:
         return health_app(found, base.instruments)
     app = create_app(
         Services(
@@ -79,7 +85,7 @@ def _front(base: Base, intake: Intake, reaction: Reaction) -> FastAPI:
 
 
 def dependencies(base: Base, intake: Intake) -> list[Dependency]:
-    """What `/readyz` asks."""
+    """What `/readyz` asks: of a process that only receives, not the store, which may be down while it goes on."""
 
     async def control() -> str | None:
         await base.control.read(lambda connection: connection.execute(select(text("1"))).scalar_one())
@@ -95,7 +101,9 @@ def dependencies(base: Base, intake: Intake) -> list[Dependency]:
     async def log() -> str | None:
         return intake.blocked() or stalled(base.instruments)
 
-    found = [Dependency("control", control), Dependency("store", store), Dependency("log", log)]
+    found = [Dependency("control", control), Dependency("log", log)]
+    if base.roles != {"ingest"}:
+        found.append(Dependency("store", store))
     return [*found, Dependency("disk", disk)] if base.store.embedded else found
 
 
@@ -109,7 +117,7 @@ def stalled(instruments: Instruments) -> str | None:
 
 async def warn_without_keys(base: Base) -> None:
     """Say so when keys are required and none exists: every request would be refused."""
-    if not base.settings.keys_required:
+    if not base.settings.keys_required or not base.roles & {"ingest", "api"}:
         return
     keys = await base.control.read(list_keys)
     if all(key.revoked_at is not None for key in keys):

@@ -26,9 +26,10 @@ from api.serve import serve as run
 from api.settings_catalogue import CONFIG_VARIABLE
 from ingest.kafka_topics import KafkaUnusableError
 from schemas.settings import Settings
-from storage.clickhouse import StoreError
+from storage.clickhouse import StoreBusyError, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.keys import SCOPES, KeyRequestError, create_key, list_keys, revoke_key
+from storage.migrations import SchemaMismatchError
 
 T = TypeVar("T")
 
@@ -256,7 +257,14 @@ def _guarded(work: Callable[[], T]) -> T:
     try:
         return work()
     except EXPECTED as error:
-        _fail(str(error), 1)
+        _fail(_words(error), 1)
+
+
+def _words(error: Exception) -> str:
+    silent = isinstance(error, StoreError) and error.code is None
+    if silent and not isinstance(error, StoreBusyError | SchemaMismatchError):
+        return "the trace store does not answer: check clickhouse_url, and that the server runs"
+    return str(error)
 
 
 def _fail(message: str, code: int) -> NoReturn:

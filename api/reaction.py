@@ -29,7 +29,7 @@ ROLLBACK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Reaction:
-    """The parts that react; `workers` is empty in a process without the role `alert`."""
+    """The parts that react; those that evaluate, send and advance only in the role `alert`."""
 
     rollbacks: RollbackController
     workers: list[Component]
@@ -45,19 +45,19 @@ def assemble_reaction(base: Base, watermark: Watermark) -> Reaction:
     client = GuardedClient(outgoing.allowed_networks, outgoing.timeout_s)
     try:
         rollbacks = _rollbacks(base, client)
-        dispatcher = _dispatcher(base, client)
+        working = _workers(base, client, watermark, rollbacks) if "alert" in base.roles else []
     except ValueError as error:
         raise StartError(str(error)) from error
-    if "alert" not in base.roles:
-        return Reaction(rollbacks, [Closing(client.close)])
-    engine = _engine(base, watermark, rollbacks)
-    workers: list[Component] = [
-        Closing(client.close),
+    return Reaction(rollbacks, [Closing(client.close), *working])
+
+
+def _workers(base: Base, client: GuardedClient, watermark: Watermark, rollbacks: RollbackController) -> list[Component]:
+    dispatcher, engine = _dispatcher(base, client), _engine(base, watermark, rollbacks)
+    return [
         Runner("outbox", dispatcher.run, dispatcher.prepare),
         Loop("rollbacks", ROLLBACK_EVERY_S, lambda: rollbacks.run_once(base.clock())),
         Runner("alerting", engine.run, lambda: _load_rules(engine)),
     ]
-    return Reaction(rollbacks, workers)
 
 
 def _engine(base: Base, watermark: Watermark, rollbacks: RollbackController) -> AlertEngine:

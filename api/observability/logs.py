@@ -15,7 +15,9 @@ from schemas.settings import LogSettings
 
 HIDDEN = "…"
 MAX_TEXT = 2_000
-QUIET = ("uvicorn", "aiokafka", "alembic", "apscheduler", "httpx", "httpcore", "urllib3", "clickhouse_connect", "asyncio")
+QUIET = ("uvicorn", "aiokafka", "alembic", "apscheduler", "httpx", "httpcore", "asyncio")
+# Each of their warnings is followed by an error of ours that says the same.
+SILENT = ("urllib3", "clickhouse_connect")
 
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|token|pepper|authorization|api_?key|cookie)")
 _SECRET_VALUE = (
@@ -50,8 +52,9 @@ def configure_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    for name in QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for names, level in ((QUIET, logging.WARNING), (SILENT, logging.CRITICAL)):
+        for name in names:
+            logging.getLogger(name).setLevel(max(level, root.level))
     logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
 
 

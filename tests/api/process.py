@@ -49,9 +49,10 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, *arguments: str) -> Iterator[Served]:
-    """`tracewarden serve` on free ports until the block ends; its log is `data_dir.log`."""
-    command = [COMMAND, "serve", "--data-dir", str(data_dir), *FREE_PORTS, *arguments]
+def serving(data_dir: Path, *arguments: str, role: str = "serve") -> Iterator[Served]:
+    """`tracewarden serve` (or a role) on free ports until the block ends; its log is `data_dir.log`."""
+    ports = FREE_PORTS if role in ("serve", "ingest") else FREE_PORTS[:2]
+    command = [COMMAND, role, "--data-dir", str(data_dir), *ports, *arguments]
     log = data_dir.with_suffix(".log")
     with (
         log.open("a") as stderr,
