@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from alerting.executors.contract import ExecutionError, Order, Poster
 from alerting.http import OutgoingRefusedError
@@ -60,7 +61,10 @@ def _signer(webhook: WebhookChannel) -> Webhook:
     secret = read_secret(webhook.secret, webhook.secret_file)
     if secret is None:
         raise ValueError(f"webhook {webhook.name} has no secret: set secret or secret_file")
-    return Webhook(secret.get_secret_value())
+    try:
+        return Webhook(secret.get_secret_value())
+    except (ValueError, EmptyWebhookSecretError) as error:
+        raise ValueError(f"the secret of webhook {webhook.name} is not `whsec_` and base64: make one anew") from error
 
 
 def _body(order: Order) -> str:
