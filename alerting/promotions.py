@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
 from schemas.control.targets import generations
-from storage.targets import Target
 
 SPENDING_PERIOD = timedelta(days=28)
 _HISTORY = 1000
@@ -22,6 +21,8 @@ class Generation:
     generation: int
     weights: dict[str, float]
     current: str | None
+    previous: str | None
+    last_known_good: str | None
     kind: str
     at: datetime
 
@@ -48,8 +49,9 @@ class Promotion:
 
 def read_history(connection: Connection, project: str, target: str) -> list[Generation]:
     """The latest generations of a target, newest first."""
+    columns = [generations.c[field.name] for field in fields(Generation)]
     query = (
-        select(generations.c.generation, generations.c.weights, generations.c.current, generations.c.kind, generations.c.at)
+        select(*columns)
         .where(generations.c.project == project, generations.c.target == target)
         .order_by(generations.c.generation.desc())
         .limit(_HISTORY)
@@ -57,25 +59,26 @@ def read_history(connection: Connection, project: str, target: str) -> list[Gene
     return [Generation(**row) for row in connection.execute(query).mappings()]
 
 
-def promotion_of(target: Target, history: Sequence[Generation], baseline: str) -> Promotion | None:
+def promotion_of(target: str, history: Sequence[Generation], baseline: str) -> Promotion | None:
     """The trial that `target` is in, or None: it was rolled back, nothing is promoted, or there is nothing to compare with.
 
     `baseline` is previous, last_known_good or a release; `history` is newest first and starts with the present state.
     """
-    other = {"previous": target.previous, "last_known_good": target.last_known_good}.get(baseline, baseline)
-    if target.kind != "promotion" or target.current is None or other in (None, target.current):
+    if not history:
+        return None
+    now = history[0]
+    other = {"previous": now.previous, "last_known_good": now.last_known_good}.get(baseline, baseline)
+    if now.kind != "promotion" or now.current is None or other in (None, now.current):
         return None
     assert other is not None
-    trial = _leading(history, lambda state: state.current == target.current and state.kind == "promotion")
-    if not trial:
-        return None
+    trial = _leading(history, lambda state: state.current == now.current and state.kind == "promotion")
     promoted_at = trial[-1].at
     beside = _leading(trial, lambda state: _serves(state, other) and _serves(state, trial[0].current))
     since, until = _last_service(history[len(trial) :], other, promoted_at)
     return Promotion(
-        target=target.name,
-        generation=target.generation,
-        candidate=target.current,
+        target=target,
+        generation=now.generation,
+        candidate=now.current,
         baseline=other,
         promoted_at=promoted_at,
         beside_since=beside[-1].at if beside else None,

@@ -86,7 +86,7 @@ class Recorder:
         """Decide on an observation and write what follows. `now` stamps messages; decisions go by the observation's own."""
         place = Place(self.project, self.stored.id, observation.fingerprint)
         row = read_state(connection, place)
-        before = _state(row) if row else self._initial(connection, place, observation.at)
+        before = state_of(row) if row else self._initial(connection, place, observation.at)
         decision = decide(timing_of(self.rule), before, observation.signal, observation.at)
         if self._forgets(before, decision, observation.at):
             self._close_trouble(connection, place, observation, now)
@@ -301,7 +301,8 @@ class Recorder:
         }
 
 
-def _state(row: Mapping[str, Any]) -> AlertState:
+def state_of(row: Mapping[str, Any]) -> AlertState:
+    """Where an alert stands, from its row."""
     return AlertState(
         phase=row["phase"],
         since=row["since"],

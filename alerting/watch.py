@@ -20,7 +20,7 @@ from schemas.rules import EVERY_TARGET, RegressionRule
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 from storage.metrics import ArmData, ArmQuery, MetricQuery, read_arm, read_series
-from storage.targets import Target, list_targets, read_target
+from storage.targets import list_targets
 
 # A release that left is believed to be gone when none of this many latest requests of the target carries it.
 GONE_REQUESTS = 10
@@ -145,8 +145,8 @@ class ReleaseWatch:
 def read_promotions(connection: Connection, rule: RegressionRule, project: str) -> list[Promotion]:
     """The trials that the rule watches."""
     found = []
-    for target in _targets(connection, rule, project):
-        promotion = promotion_of(target, read_history(connection, project, target.name), rule.baseline)
+    for target in watched_targets(connection, rule, project):
+        promotion = promotion_of(target, read_history(connection, project, target), rule.baseline)
         if promotion is not None:
             found.append(promotion)
     return found
@@ -194,11 +194,11 @@ def identity_of(rule: RegressionRule, project: str, target: str, release: str) -
     return {"alertname": rule.name, "project": project, "target": target, "release": release}
 
 
-def _targets(connection: Connection, rule: RegressionRule, project: str) -> list[Target]:
-    if rule.target == EVERY_TARGET:
-        return list_targets(connection, project)
-    target = read_target(connection, project, rule.target)
-    return [] if target is None else [target]
+def watched_targets(connection: Connection, rule: RegressionRule, project: str) -> list[str]:
+    """Names of the targets that a rule watches."""
+    if rule.target != EVERY_TARGET:
+        return [rule.target]
+    return [target.name for target in list_targets(connection, project)]
 
 
 def _candidate_window(rule: RegressionRule, started: datetime, end: datetime) -> tuple[Stretch, int]:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.openapi import describe
 from api.problem import Problem, install_problems
-from api.routes import compare, desired, metrics, rollbacks, spans, status, targets, traces
+from api.routes import alerts, compare, desired, metrics, rollbacks, rules, spans, status, targets, traces
 from api.services import Services
 from storage.key_cache import KeyCache
 
@@ -21,6 +21,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     targets.router,
     desired.router,
     rollbacks.router,
+    rules.router,
+    alerts.router,
     status.router,
 )
 

@@ -126,6 +126,7 @@ class ThresholdRule(BaseRule):
         return self.no_data == "alert" or (self.no_data is None and not self.group_by)
 
 
+# What differs between the profiles where a rule does not say; the defaults of the fields are those of `steady`.
 _PROFILES: dict[str, dict[str, Any]] = {
     "guard": {"for": "0s", "keep_firing_for": "1m", "alpha": 0.001, "margin": 0.1, "severity": "critical"},
     "steady": {"for": "5m", "keep_firing_for": "10m", "alpha": 0.01, "margin": 0.1},
@@ -142,11 +143,11 @@ class RegressionRule(BaseRule):
     """A target, or * for each."""
     baseline: Annotated[str, Field(min_length=1, max_length=128)] = "previous"
     """previous, last_known_good, or the name of a release."""
-    margin: Margin
+    margin: Margin = 0.1
     """Relative change of a cost, token count or latency that is let pass: 0.1 is 10 %."""
     rate_margin: Margin = 0.02
     """Change of a rate that is let pass: 0.02 is two percentage points."""
-    alpha: Share
+    alpha: Share = 0.01
     """Chance of any false alarm in 28 days of a target, over all its metrics and promotions together."""
     tolerance: Literal["auto", "none"] = "auto"
     """auto widens the margin of a comparison with the past by how much the past itself varied."""
@@ -156,8 +157,8 @@ class RegressionRule(BaseRule):
     """Requests of a release counted together: since its promotion, at most this long."""
     baseline_window: Duration = timedelta(hours=24)
     """How far back the baseline reaches when it ran before, not beside, the candidate."""
-    for_: Duration = Field(alias="for")
-    keep_firing_for: Duration
+    for_: Duration = Field(timedelta(minutes=5), alias="for")
+    keep_firing_for: Duration = timedelta(minutes=10)
     action: Literal["none", "rollback"] = "none"
     mode: Literal["dry_run", "approve", "auto"] | None = None
     """May only be stricter than rollback.mode of the settings."""

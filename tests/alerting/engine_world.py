@@ -138,4 +138,4 @@ def world_settings(folder: Path, rules: str, **sections: Any) -> Settings:
     file = folder / "rules.yaml"
     file.write_text(rules)
     alerting = {"rules_file": file, "evaluate_every_s": 10, **sections.pop("alerting", {})}
-    return Settings(data_dir=folder, alerting=alerting, **sections)
+    return Settings.model_validate({"data_dir": folder, "alerting": alerting, **sections})

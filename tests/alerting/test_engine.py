@@ -249,7 +249,7 @@ async def test_a_leader_that_lost_its_lease_writes_nothing(make_world: MakeWorld
         await world.control.write(lambda c: take_lease(c, ALERTING, "other", later, timedelta(minutes=1)))
         return found
 
-    world.engine._evaluator.observe = slow  # type: ignore[method-assign] # another process takes over while it reads
+    world.engine._evaluator.observe = slow  # type: ignore[assignment,method-assign] # another process takes over while it reads
     assert await world.engine.run_once() == 0
     assert await world.alerts() == []
 
