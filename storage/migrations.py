@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 from schemas.view import KEY_VALUE, TARGET, VIEW, view_hash, view_select
 from storage.clickhouse import ClickHouseStore, StoreError
 
+DEDUPLICATION_S = 14 * 24 * 3600
+
 _LEDGER = """CREATE TABLE IF NOT EXISTS store_migrations
 (name String, hash String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = {merge_tree} ORDER BY (name, applied_at) SETTINGS fsync_after_insert = 1"""
@@ -51,7 +53,9 @@ def migrations(store: ClickHouseStore, *, replicated: bool = False) -> tuple[Mig
 def engine_names(*, replicated: bool) -> dict[str, str]:
     """What differs between one machine and a replicated cluster."""
     prefix = "Replicated" if replicated else ""
-    window = "replicated_deduplication_window" if replicated else "non_replicated_deduplication_window"
+    # Replicas also forget by age, after an hour by default: a batch is repeated as long as Kafka keeps its records.
+    aged = f"replicated_deduplication_window_seconds = {DEDUPLICATION_S}, replicated_deduplication_window"
+    window = aged if replicated else "non_replicated_deduplication_window"
     return {
         "merge_tree": f"{prefix}MergeTree",
         "replacing_merge_tree": f"{prefix}ReplacingMergeTree",

@@ -63,3 +63,11 @@ async def test_retention_follows_the_setting(bare_store: ClickHouseStore) -> Non
     await migrate_store(store, retention_days=7)
     sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'spans'"
     assert "toIntervalDay(7)" in (await store.query(sql))[0]["engine_full"]
+
+
+async def test_replicas_remember_batches_longer_than_kafka_keeps_records() -> None:
+    server = ClickHouseStore("http://user:password@clickhouse:8123/tracewarden")  # never connected
+    replicated = str(migrations(server, replicated=True))
+    assert "replicated_deduplication_window_seconds = 1209600, replicated_deduplication_window = 10000" in replicated
+    assert "replicated_deduplication_window_seconds" not in str(migrations(server))
+    await server.close()
