@@ -1,0 +1,134 @@
+"""The closed loop, on real input: `python -m demo` (or `make demo`). Exit code 0: every step happened as it should."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from demo.children import ChildError, Children
+from demo.releases import BASELINE, CANDIDATE, TARGET
+from demo.screen import Screen
+from demo.stage import Stage, open_assistant, set_up, tracewarden
+from demo.story import Pace, StoryError, Storyteller
+from demo.watch import TIMEOUT_S, Watch, WatchError
+
+FAILURES = (ChildError, StoryError, WatchError, httpx.HTTPError)
+INTERRUPTED = 130
+
+
+def main() -> int:
+    arguments = _arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    folder = Path(tempfile.mkdtemp(prefix="tracewarden-demo-"))
+    try:
+        with Screen() as screen:
+            return _play(arguments, folder, screen)
+    except KeyboardInterrupt:
+        print(f"\nstopped; what there is of data and logs is in {folder}")
+        return INTERRUPTED
+
+
+def _play(arguments: argparse.Namespace, folder: Path, screen: Screen) -> int:
+    begun = time.monotonic()
+    with Children(folder) as children:
+        try:
+            stage = _set_up(arguments, folder, screen, children)
+            figures = asyncio.run(_tell(arguments, stage, screen, children))
+        except FAILURES as error:
+            _write(arguments.json, {"healthy": arguments.healthy, "ok": False, "failed": str(error)})
+            screen.failed(str(error) or repr(error), (f"logs: {folder}/*.log, messages: {folder}/received.jsonl",))
+            return 1
+        took_s = round(time.monotonic() - begun, 1)
+        _write(arguments.json, {"healthy": arguments.healthy, "ok": True, "took_s": took_s, **figures})
+        _where_to_look(screen, stage, figures, keep=arguments.keep)
+        if arguments.keep:
+            _keep(screen, children)
+        screen.progress("stopping")
+    screen.quiet()
+    screen.title(f"Done in {took_s:.0f} s: every step happened as it should")
+    return 0
+
+
+def _set_up(arguments: argparse.Namespace, folder: Path, screen: Screen, children: Children) -> Stage:
+    screen.title(
+        "Tracewarden demo: " + ("an equal release is left in peace" if arguments.healthy else "a longer, dearer prompt")
+    )
+    screen.progress("starting Tracewarden, a stub provider and a receiver of messages")
+    stage = set_up(children, folder, arguments.seed, screen.entry)
+    screen.entry("settings", str(stage.settings))
+    return stage
+
+
+async def _tell(arguments: argparse.Namespace, stage: Stage, screen: Screen, children: Children) -> dict[str, Any]:
+    pace = Pace(baseline_s=arguments.baseline_s, healthy_s=arguments.healthy_s)
+    async with (
+        httpx.AsyncClient(base_url=stage.api, timeout=TIMEOUT_S, trust_env=False) as api,
+        httpx.AsyncClient(base_url=stage.receiver, timeout=TIMEOUT_S, trust_env=False) as receiver,
+    ):
+        teller = Storyteller(Watch(api, receiver), screen, pace, children.check)
+        since = await teller.prepare("v2-equal" if arguments.healthy else "v2")
+        open_assistant(children, stage, arguments.rate, arguments.seed)
+        screen.entry("assistant", f"{arguments.rate:g} requests a second, instrumented with OpenTelemetry")
+        await teller.baseline(since)
+        return await (teller.stay_calm(since) if arguments.healthy else teller.regress(since))
+
+
+def _where_to_look(screen: Screen, stage: Stage, figures: dict[str, Any], *, keep: bool) -> None:
+    screen.title("Where to look")
+    if not keep:
+        screen.line(f"  {tracewarden()} serve --config {stage.settings}   # starts it again on the data of this run")
+    compare = f"target={TARGET}&baseline={BASELINE}&candidate={CANDIDATE}&metric=tokens.output"
+    for path in (
+        "/v1/alerts",
+        "/v1/rollbacks",
+        f"/v1/compare?{compare}",
+        f"/v1/spans?target={TARGET}&release={CANDIDATE}&limit=5",
+    ):
+        screen.line(f"  curl '{stage.api}{path}'")
+    screen.line(f"  curl '{stage.api}/v1/metrics/cost.usd?target={TARGET}&group_by=release&step=10s'")
+    screen.entry("messages", str(stage.folder / "received.jsonl"))
+    screen.entry("logs", f"{stage.folder}/*.log")
+    screen.entry("data", f"{stage.folder / 'data'} (delete {stage.folder} when you have seen enough)")
+
+
+def _keep(screen: Screen, children: Children) -> None:
+    """Leave everything running for a person to look at."""
+    screen.quiet()
+    screen.title("Everything keeps running: Ctrl-C ends it")
+    while True:
+        children.check()
+        time.sleep(1)
+
+
+def _write(file: Path | None, figures: dict[str, Any]) -> None:
+    if file is not None:
+        file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    pace = Pace()
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--healthy", action="store_true", help="promote an equal release instead: nothing may happen")
+    parser.add_argument("--rate", type=float, default=9.0, help="requests per second (default 9)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of questions, arrivals and answers (default 7)")
+    parser.add_argument("--keep", action="store_true", help="keep everything running at the end, to look around")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measured figures there")
+    parser.add_argument("--baseline-s", type=float, default=pace.baseline_s, help="seconds of traffic on v1 alone (default 40)")
+    parser.add_argument(
+        "--healthy-s", type=float, default=pace.healthy_s, help="seconds that an equal v2 is watched (default 60)"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
