@@ -1,0 +1,191 @@
+"""The way in: throughput against a bare insert, acknowledgement latency, visibility, and bytes on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from benchmarks.load import Load, send_all, send_steadily
+from benchmarks.server import Server
+from benchmarks.spans import SpanSource
+from ingest.envelope import Envelope
+from ingest.writer import insert_records
+from storage.clickhouse import ClickHouseStore
+from storage.migrations import migrate_store
+
+SPANS_PER_REQUEST = 100
+STEADY_SPANS_PER_S = 2_000
+BARE_BATCH = 80
+"""Requests of one bare insert: 8,000 spans."""
+
+Result = dict[str, Any]
+
+
+def prepare(requests: int, seed: int, **kind: Any) -> list[bytes]:
+    """Requests made before the clock starts."""
+    source = SpanSource(seed, **kind)
+    return [source.request(SPANS_PER_REQUEST) for _ in range(requests)]
+
+
+def bare_insert(folder: Path, requests: int) -> Result:
+    """The same bytes through the same view with nothing around it, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.ingest", str(folder / "bare"), str(requests)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+    found: Result = json.loads(done.stdout)
+    return found
+
+
+async def _bare(folder: Path, requests: int) -> Result:
+    bodies = prepare(requests, seed=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = ClickHouseStore(f"chdb://{folder.resolve() / 'chdb'}", threads=1)
+    await migrate_store(store)
+    batches = [bodies[start : start + BARE_BATCH] for start in range(0, len(bodies), BARE_BATCH)]
+    seconds = []
+    for number, batch in enumerate(batches):
+        records = [
+            (0, number * BARE_BATCH + index, Envelope("default", time.time_ns(), SPANS_PER_REQUEST, body))
+            for index, body in enumerate(batch)
+        ]
+        began = time.perf_counter()
+        await insert_records(store, records, token=f"bare-{number}")
+        seconds.append(time.perf_counter() - began)
+    await store.close()
+    used = os.times()
+    spans = len(bodies) * SPANS_PER_REQUEST
+    return {
+        "spans_per_s": spans / sum(seconds),
+        "bytes_per_span": sum(map(len, bodies)) / spans,
+        "cpu_s": used.user + used.system,
+    }
+
+
+def throughput(folder: Path, requests: int, settings: Result, connections: int = 32) -> Result:
+    """Spans acknowledged and queryable a second, the load generator on the same cores."""
+    bodies = prepare(requests, seed=2)
+    with Server(folder, settings) as server:
+        asyncio.run(send_all(server.otlp_port, prepare(20, seed=3), 4))
+        before, cpu = server.get("/v1/status")["written"], server.cpu_s()
+        began = time.perf_counter()
+        load = asyncio.run(send_all(server.otlp_port, bodies, connections))
+        spans = requests * SPANS_PER_REQUEST
+        _until(lambda: server.get("/v1/status")["written"] - before >= spans, "everything is written")
+        seconds = time.perf_counter() - began
+        return {
+            "spans_per_s": spans / seconds,
+            "ack_p50_ms": load.percentile_ms(0.5),
+            "ack_p99_ms": load.percentile_ms(0.99),
+            "refused": load.refused,
+            "server_cpu_us_per_span": (server.cpu_s() - cpu) / spans * 1e6,
+        }
+
+
+def steady(folder: Path, seconds: float, settings: Result) -> Result:
+    """Latency at 2,000 spans a second, and how long until a span can be queried."""
+    every_s = SPANS_PER_REQUEST / STEADY_SPANS_PER_S
+    bodies = prepare(round(seconds / every_s), seed=4)
+    with Server(folder, settings) as server:
+        asyncio.run(send_all(server.otlp_port, prepare(20, seed=5), 4))
+        load, visible = asyncio.run(_steady(server, bodies, every_s))
+    return {
+        "ack_p50_ms": load.percentile_ms(0.5),
+        "ack_p99_ms": load.percentile_ms(0.99),
+        "visible_p50_ms": float(np.quantile(visible, 0.5)) * 1000,
+        "visible_p99_ms": float(np.quantile(visible, 0.99)) * 1000,
+    }
+
+
+async def _steady(server: Server, bodies: Sequence[bytes], every_s: float) -> tuple[Load, list[float]]:
+    seen: list[float] = []
+    sending = asyncio.create_task(send_steadily(server.otlp_port, bodies, every_s))
+    while not sending.done():
+        seen.append(await _time_to_visible(server))
+        await asyncio.sleep(0.2)
+    return await sending, seen
+
+
+async def _time_to_visible(server: Server) -> float:
+    """Seconds from sending one span until the API answers with its trace."""
+    body = SpanSource(time.time_ns()).request(1)
+    trace = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
+    began = time.perf_counter()
+    sent = asyncio.create_task(send_all(server.otlp_port, [body], 1))
+    while not await asyncio.to_thread(_is_visible, server, trace):
+        await asyncio.sleep(0.01)
+    await sent
+    return time.perf_counter() - began
+
+
+def _is_visible(server: Server, trace: str) -> bool:
+    try:
+        server.get(f"/v1/traces/{trace}")
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return False
+        raise
+    return True
+
+
+def disk(folder: Path, requests: int) -> Result:
+    """Bytes on disk after merging, as a share of the OTLP bytes."""
+    found: Result = {}
+    for name, kind in {
+        "unique text": {},
+        "unique text in two dialects": {"dialects": 2},
+        "repeated prompts": {"text": "repeated_prompts"},
+    }.items():
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.ingest",
+            str(folder / name.replace(" ", "-")),
+            str(requests),
+            json.dumps(kind),
+        ]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+        found[name] = json.loads(done.stdout)
+    return found
+
+
+async def _disk(folder: Path, requests: int, kind: Result) -> Result:
+    bodies = prepare(requests, seed=6, **kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = ClickHouseStore(f"chdb://{folder.resolve() / 'chdb'}", threads=1)
+    await migrate_store(store)
+    records = [(0, n, Envelope("default", time.time_ns(), SPANS_PER_REQUEST, body)) for n, body in enumerate(bodies)]
+    for start in range(0, len(records), BARE_BATCH):
+        await insert_records(store, records[start : start + BARE_BATCH], token=f"disk-{start}")
+    await store.command("OPTIMIZE TABLE spans FINAL")
+    rows = await store.query(
+        "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = currentDatabase() AND table = 'spans' AND active"
+    )
+    await store.close()
+    sent = sum(map(len, bodies))
+    spans = requests * SPANS_PER_REQUEST
+    return {"share": rows[0]["bytes"] / sent, "bytes_per_span": rows[0]["bytes"] / spans, "otlp_bytes_per_span": sent / spans}
+
+
+def _until(check: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+    end = time.monotonic() + patience_s
+    while not check():
+        if time.monotonic() > end:
+            raise TimeoutError(f"after {patience_s:.0f} s still not: {what}")
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    # A process can host one embedded store: each measurement that opens one itself has a process of its own.
+    place, count = Path(sys.argv[1]), int(sys.argv[2])
+    measured = asyncio.run(_disk(place, count, json.loads(sys.argv[3])) if len(sys.argv) > 3 else _bare(place, count))
+    print(json.dumps(measured))
