@@ -278,13 +278,12 @@ def _evidence(connection: Connection, proposal: _Proposal, granted: Granted) -> 
     """What the rollback has to be proven by: a person may point at an alert, whose metric then has to come back."""
     if proposal.wish.evidence is not None or proposal.evidence_id is None:
         return proposal.wish.evidence
-    found, evidence = read_alert_evidence(connection, proposal.project, proposal.evidence_id)
-    if not found:
+    found = read_alert_evidence(connection, proposal.project, proposal.evidence_id)
+    if found is None:
         detail = f"there is no alert {proposal.evidence_id!r}: take `evidence_id` from /v1/alerts, or leave it out"
         raise RollbackRefusedError("unknown_evidence", detail)
-    if evidence is None or (evidence.target, evidence.candidate) != (proposal.target, granted.from_release):
-        return None
-    return evidence
+    about = (proposal.target, granted.from_release)
+    return next((evidence for evidence in found if (evidence.target, evidence.candidate) == about), None)
 
 
 def _target(connection: Connection, project: str, name: str) -> Target:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, Select, and_, insert, or_, select, update
 
 from schemas.control.alerting import alerts
@@ -179,16 +178,11 @@ def read_transitions(connection: Connection, rollback_id: str) -> list[Transitio
     return [Transition(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
 
-def read_alert_evidence(connection: Connection, project: str, alert_id: str) -> tuple[bool, Evidence | None]:
-    """Whether the alert exists, and its evidence where it compares two releases."""
+def read_alert_evidence(connection: Connection, project: str, alert_id: str) -> list[Evidence] | None:
+    """What an alert rests on: comparisons of releases, none for other kinds of alert. None: there is no such alert."""
     query = select(alerts.c.evidence).where(alerts.c.project == project, alerts.c.id == alert_id)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return False, None
-    try:
-        return True, Evidence.model_validate(row.evidence)
-    except ValidationError:
-        return True, None
+    return None if row is None else [Evidence.model_validate(item) for item in row.evidence]
 
 
 def _insert_transition(connection: Connection, rollback: Rollback, from_state: State | None, actor: str, now: datetime) -> None:

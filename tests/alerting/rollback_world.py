@@ -59,6 +59,7 @@ class Traffic:
     spans: Callable[[datetime], Mapping[str, int]] = lambda since: {}
     metric: MetricState = field(default_factory=lambda: MetricState("not_yet", "no requests", {}))
     broken: bool = False
+    fault: Exception | None = None
     asked_since: list[datetime] = field(default_factory=list)
 
     async def share(self, project: str, target: str, since: datetime) -> Mapping[str, int]:
@@ -70,6 +71,8 @@ class Traffic:
     async def recovery(self, rollback: Rollback, since: datetime) -> MetricState:
         if self.broken:
             raise StoreError("down")
+        if self.fault is not None:
+            raise self.fault
         return self.metric
 
     def carries(self, **spans: int) -> None:
