@@ -1,0 +1,97 @@
+"""The OTLP/gRPC receiver: the same path into the log, with gRPC's status codes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+from ingest.grpc import OtlpGrpcReceiver
+from storage.keys import create_key
+from tests.ingest.fixtures import PEPPER, Ingest
+from tests.ingest.spans import make_span
+
+Stub = TraceServiceStub
+
+
+@pytest.fixture
+async def stub(ingest: Ingest) -> AsyncIterator[Stub]:
+    """A client of a started receiver."""
+    receiver = OtlpGrpcReceiver(
+        ingest.receiver, ingest.authenticator, ingest.admission, ingest.settings, ingest.instruments, "127.0.0.1:0"
+    )
+    await receiver.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
+        yield TraceServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+    await receiver.stop()
+    await receiver.stop()
+
+
+async def export(stub: Stub, *metadata: tuple[str, str], spans: int = 2) -> ExportTraceServiceResponse:
+    request = ExportTraceServiceRequest(resource_spans=[make_span() for _ in range(spans)])
+    answer: ExportTraceServiceResponse = await stub.Export(request, metadata=metadata)
+    return answer
+
+
+async def test_an_acknowledged_span_is_stored(stub: Stub, ingest: Ingest) -> None:
+    assert not (await export(stub)).HasField("partial_success")
+    assert await ingest.store.query("SELECT count() AS n FROM spans") == [{"n": 2}]
+
+
+async def test_rejected_spans_are_a_partial_success(stub: Stub) -> None:
+    request = ExportTraceServiceRequest(resource_spans=[make_span(trace_id=bytes(16)), make_span()])
+    answer = await stub.Export(request)
+    assert answer.partial_success.rejected_spans == 1
+    assert "trace_id must be 16 bytes" in answer.partial_success.error_message
+
+
+async def test_the_key_is_in_the_metadata(stub: Stub, ingest: Ingest) -> None:
+    ingest.keys_required = True
+    now = datetime.now(UTC)
+    key = await ingest.control.write(lambda c: create_key(c, "shop", ["ingest"], "gateway", PEPPER, now))
+    reader = await ingest.control.write(lambda c: create_key(c, "shop", ["read"], "dashboard", PEPPER, now))
+    await export(stub, ("authorization", f"Bearer {key.key}"))
+    assert await ingest.store.query("SELECT DISTINCT project FROM spans") == [{"project": "shop"}]
+    for metadata, code in (
+        ((), grpc.StatusCode.UNAUTHENTICATED),
+        ((("x-api-key", "tw_unknown"),), grpc.StatusCode.UNAUTHENTICATED),
+        ((("x-api-key", reader.key),), grpc.StatusCode.PERMISSION_DENIED),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await export(stub, *metadata)
+        assert refused.value.code() == code
+
+
+async def test_too_much_in_flight_is_resource_exhausted(stub: Stub, ingest: Ingest) -> None:
+    with ingest.admission.request() as held:
+        held.grow(3_000_000 - 10)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await export(stub)
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "ingest.max_in_flight_bytes" in (refused.value.details() or "")
+
+
+async def test_a_stopping_server_is_unavailable(stub: Stub, ingest: Ingest) -> None:
+    await ingest.log.stop()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await export(stub)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_port_in_use_names_the_flag(ingest: Ingest) -> None:
+    def receiver(port: int) -> OtlpGrpcReceiver:
+        return OtlpGrpcReceiver(
+            ingest.receiver, ingest.authenticator, ingest.admission, ingest.settings, ingest.instruments, f"127.0.0.1:{port}"
+        )
+
+    first = receiver(0)
+    await first.start()
+    second = receiver(first.port)
+    with pytest.raises(OSError, match="--otlp-grpc-port"):
+        await second.start()
+    await second.stop()
+    await first.stop()
