@@ -97,10 +97,15 @@ class Children:
                 raise ChildError(f"{child.name} ended with exit code {code}; the end of {child.log}:\n{child.tail()}")
 
     def stop(self) -> None:
-        """End everything, the last started first. Safe to call twice."""
-        for child in reversed(self._running):
-            _end(child.process)
-        self._running.clear()
+        """End everything, the last started first; a second Ctrl-C does not hinder it. Safe to call twice."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            for child in reversed(self._running):
+                _end(child.process)
+            self._running.clear()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

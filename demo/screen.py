@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from demo.releases import BASELINE, CANDIDATE
 from demo.timeline import NAMES, Event, Saving
 
 PLAIN_PROGRESS_EVERY_S = 10.0
@@ -88,12 +89,12 @@ class Screen:
         self.title("Cost saved (an estimate)")
         change = saving.extra_usd / saving.baseline_usd
         self.line(
-            f"  A request cost {saving.candidate_usd * 1000:.4f} $ per thousand … on v2 instead of "
-            f"{saving.baseline_usd * 1000:.4f} $ on v1 ({change:+.0%}), by the price list of the model."
+            f"  A thousand requests cost ${saving.candidate_usd * 1000:.3f} on {CANDIDATE} instead of "
+            f"${saving.baseline_usd * 1000:.3f} on {BASELINE} ({change * 100:+.0f} %), by the model's list price."
         )
         self.line(
-            f"  At this traffic ({saving.requests_per_s:.1f} requests/s) v2 would have cost {saving.usd_per_hour:.2f} $ more "
-            f"an hour; it served {served} requests, {served * saving.extra_usd:.4f} $ more, before it was gone."
+            f"  At this traffic of {saving.requests_per_s:.1f} requests/s, {CANDIDATE} costs ${saving.usd_per_hour:.2f} more "
+            f"each hour that it stayed; it was gone after {served} requests and ${served * saving.extra_usd:.3f}."
         )
 
     def failed(self, why: str, where: Sequence[str]) -> None:

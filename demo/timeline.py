@@ -10,7 +10,7 @@ from typing import Any, Literal
 from demo.releases import BASELINE, CANDIDATE, TARGET
 from demo.watch import Snapshot
 
-Step = Literal["first_span", "regression", "slack", "webhook", "rollback", "gateway", "proof"]
+Step = Literal["first_span", "regression", "slack", "webhook", "rollback", "gateway", "proof", "told"]
 
 # Seconds after the promotion within which each step must have been seen.
 LIMITS_S: Mapping[Step, float] = {
@@ -21,6 +21,7 @@ LIMITS_S: Mapping[Step, float] = {
     "rollback": 100,
     "gateway": 140,
     "proof": 240,
+    "told": 250,
 }
 
 NAMES: Mapping[Step, str] = {
@@ -31,6 +32,7 @@ NAMES: Mapping[Step, str] = {
     "rollback": "rollback executed",
     "gateway": "gateway switched",
     "proof": "proof from new spans",
+    "told": "Slack told of the proof",
 }
 
 ENDED_BADLY = frozenset({"dry_run", "awaiting_approval", "aborted", "ineffective", "unverified", "failed"})
@@ -50,7 +52,8 @@ def events_of(snapshot: Snapshot) -> list[Event]:
     found = [
         _first_span(snapshot.first_candidate_span),
         _regression(snapshot.alerts),
-        _slack(snapshot.received),
+        _slack("slack", "FIRING", snapshot.received),
+        _slack("told", "ROLLBACK", snapshot.received, "succeeded"),
         _webhook(snapshot.received),
         *_rollback(snapshot.rollback),
     ]
@@ -106,17 +109,22 @@ def comparison_line(evidence: Mapping[str, Any]) -> str:
     """One metric of one release against the other, with its interval and the requests on each side."""
     if evidence["effect"] is None:
         return f"{evidence['metric']}: {evidence['reason']}"
-    interval = f"between {_change(evidence['metric'], evidence['interval_low'])} and {_change(evidence['metric'], evidence['interval_high'])}"
-    counts = (
-        f"{evidence['n_candidate']} requests of {evidence['candidate']}, {evidence['n_baseline']} of {evidence['baseline']}"
-    )
-    return f"{evidence['metric']} {_change(evidence['metric'], evidence['effect'])}, {interval} ({counts})"
+    effect, low, high = (_change(evidence["metric"], evidence[name]) for name in ("effect", "interval_low", "interval_high"))
+    candidate = f"{evidence['n_candidate']} requests of {evidence['candidate']}"
+    baseline = f"{evidence['n_baseline']} of {evidence['baseline']}"
+    return f"{evidence['metric']} {effect}, between {low} and {high} ({candidate}, {baseline})"
 
 
 def _change(metric: str, value: float | None) -> str:
     if value is None:
         return "?"
     return f"{value * 100:+.1f} points" if metric == "errors.rate" else f"{value * 100:+.0f} %"
+
+
+def _certainty(confidence: float) -> str:
+    """Two digits of what is left to certainty: 99.998 %."""
+    left = float(f"{(1 - confidence) * 100:.2g}")
+    return f"{100 - left:.10g} %"
 
 
 def _first_span(span: Mapping[str, Any] | None) -> Event | None:
@@ -130,15 +138,16 @@ def _regression(alerts: Sequence[Mapping[str, Any]]) -> Event | None:
         if alert["kind"] == "regression" and (alert["target"], alert["labels"].get("release")) == (TARGET, CANDIDATE):
             worse = [item for item in alert["evidence"] if item["reason"] in alert["reason"]]
             lines = tuple(comparison_line(item) for item in worse or alert["evidence"][:1])
-            confidence = alert["evidence"][0]["confidence"]
-            return Event("regression", _time(alert["fired_at"]), (*lines, f"rule {alert['rule']}, confidence {confidence:.2%}"))
+            rule = f"by the rule {alert['rule']}; the intervals hold with {_certainty(alert['evidence'][0]['confidence'])}"
+            return Event("regression", _time(alert["fired_at"]), (*lines, rule))
     return None
 
 
-def _slack(received: Sequence[Mapping[str, Any]]) -> Event | None:
+def _slack(step: Step, word: str, received: Sequence[Mapping[str, Any]], also: str = "") -> Event | None:
     for message in received:
-        if message["channel"] == "slack" and message["body"]["text"].startswith("FIRING"):
-            return Event("slack", _time(message["at"]), (f"“{message['body']['text']}”",))
+        text = message["body"]["text"] if message["channel"] == "slack" else ""
+        if text.startswith(word) and also in text:
+            return Event(step, _time(message["at"]), (f"“{text}”",))
     return None
 
 
