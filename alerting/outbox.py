@@ -230,7 +230,8 @@ def _hold(connection: Connection, row: Delivery, now: datetime) -> tuple[datetim
     silence = holding(list_silences(connection, row.project, after=now), labels, now)
     if silence is not None:
         return min(silence.ends_at, now + HELD_FOR), f"silenced by {silence.id}"
-    if labels.get("severity") == "warning" and labels.get("target"):
+    # A rollback is the answer to the alert on its target: what became of it must not wait for the alert's end.
+    if labels.get("severity") == "warning" and labels.get("target") and labels.get("kind") != "rollback":
         for alert in firing_alerts(connection, row.project):
             if alert.kind == "regression" and alert.target == labels["target"] and alert.fingerprint != row.fingerprint:
                 return now + HELD_FOR, f"inhibited by alert {alert.id} on the same target"
