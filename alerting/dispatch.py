@@ -107,11 +107,14 @@ class Dispatcher:
     async def send(self, message: Message) -> DeliveryError | None:
         """Try to deliver a message; the error, if any."""
         endpoint = self._endpoints[message.channel]
-        envelope = Envelope(message.id, message.channel, message.group_key, self._clock(), message.notices)
         try:
+            envelope = Envelope(message.id, message.channel, message.group_key, self._clock(), message.notices)
             await endpoint.notifier.send(envelope)
         except DeliveryError as error:
             return error
+        except Exception as error:  # a message that cannot be made must not block those behind it: it is a dead letter
+            _log.exception("message_failed", channel=message.channel, message=message.id)
+            return PermanentError(f"the message cannot be made ({type(error).__name__}): the cause is in the log")
         return None
 
     async def finish(self, message: Message, error: DeliveryError | None) -> bool:

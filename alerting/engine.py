@@ -28,7 +28,7 @@ from storage.alerts import firing_alerts, read_states
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.leases import ALERTING, holds_lease, release_lease, take_lease
-from storage.rules import StoredRule, list_rules
+from storage.rules import StoredRule, is_revision, list_rules, unreadable_rules
 from storage.scope import QueryError
 
 _log = structlog.get_logger("alerting")
@@ -96,6 +96,8 @@ class AlertEngine:
         file = load_rules(alerting.rules_file, [channel.name for channel in alerting.channels])
         now = self._clock()
         synced = await self._control.write(lambda connection: sync_rules(connection, file, self._delays, now))
+        for name, wrong in (await self._control.read(unreadable_rules)).items():
+            _log.error("rule_ignored", rule=name, error=wrong, fix="delete it and create it anew")
         _log.info("rules_loaded", rules=len(file.rules), **vars(synced))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,6 +107,8 @@ class AlertEngine:
                 await self.run_once()
             except ControlError as error:
                 _log.warning("alerting_paused", error=str(error))
+            except Exception:  # whatever it is, alerting must go on; the next round starts from what is stored
+                _log.exception("alerting_round_failed")
             await _pause(stop)
         await self.close()
 
@@ -150,7 +154,12 @@ class AlertEngine:
             if not self._due(work, at):
                 continue
             self._evaluated[work.key] = at
-            await self._evaluate(work, at, token)
+            try:
+                await self._evaluate(work, at, token)
+            except (ControlError, LostLeaseError):
+                raise
+            except Exception:  # what one rule found cannot be written: the others go on
+                _log.exception("recording_failed", rule=work.stored.rule.name, project=work.project)
             await self._proposals.run_once(self._clock())
             evaluated += 1
         return evaluated
@@ -185,7 +194,7 @@ class AlertEngine:
 
             def write(connection: Connection, observation: Observation = observation, now: datetime = now) -> None:
                 self._require_lease(connection, token)
-                if _still(connection, work.stored):
+                if is_revision(connection, work.stored.id, work.stored.revision):  # it may have been changed meanwhile
                     recorder.apply(connection, observation, now)
 
             await self._control.write(write)
@@ -230,11 +239,6 @@ def _read_work(connection: Connection) -> list[Work]:
     return sorted(
         work, key=lambda item: not (isinstance(item.stored.rule, RegressionRule) and item.stored.rule.profile == "guard")
     )
-
-
-def _still(connection: Connection, stored: StoredRule) -> bool:
-    """Whether the rule is as it was when it was evaluated: it may have been changed or deleted meanwhile."""
-    return any((rule.id, rule.revision) == (stored.id, stored.revision) for rule in list_rules(connection))
 
 
 async def _pause(stop: asyncio.Event) -> None:

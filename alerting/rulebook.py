@@ -13,7 +13,7 @@ from alerting import rules as shipped
 from alerting.records import Delays, Recorder
 from schemas.rule_file import RuleFile, read_rule_file
 from schemas.rules import Rule, revision_of
-from storage.rules import StoredRule, delete_rule, insert_rule, of_origin, update_rule
+from storage.rules import StoredRule, delete_rule, discard_unreadable, insert_rule, of_origin, update_rule
 
 DEFAULT_RULES = Path(shipped.__file__).with_name("default.yaml")
 ACTOR = "rules_file"
@@ -39,6 +39,7 @@ def load_rules(rules_file: Path | None, channels: Collection[str]) -> RuleFile:
 
 def sync_rules(connection: Connection, file: RuleFile, delays: Delays, now: datetime) -> Synced:
     """Make the rows of origin `file` equal to the file. Alerts of rules that changed or went are resolved with that reason."""
+    discard_unreadable(connection, "file")
     known = {(stored.project, stored.rule.name): stored for stored in of_origin(connection, "file")}
     wanted = {(file.project, rule.name): rule for rule in file.rules}
     for key in known.keys() - wanted.keys():

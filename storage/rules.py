@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, upda
 
 from schemas.control.alerting import rules
 from schemas.rule_file import EVERY_PROJECT
-from schemas.rules import Rule, dump_rule, parse_rule, revision_of
+from schemas.rules import InvalidRuleError, Rule, dump_rule, parse_rule, revision_of
 
 Origin = Literal["file", "api"]
 
@@ -32,11 +33,33 @@ class StoredRule:
 
 
 def list_rules(connection: Connection, project: str | None = None) -> list[StoredRule]:
-    """The rules that hold in a project, or all of them, by name."""
+    """The rules that hold in a project, or all of them, by name. Those of `unreadable_rules` are left out."""
     query = select(rules).order_by(rules.c.name, rules.c.project)
     if project is not None:
         query = query.where(or_(rules.c.project == project, rules.c.project == EVERY_PROJECT))
-    return [_stored(row) for row in connection.execute(query).mappings()]
+    return _readable(connection.execute(query).mappings().all())
+
+
+def unreadable_rules(connection: Connection) -> dict[str, str]:
+    """Rules that an earlier version stored and this one does not know how to read: name → what is wrong."""
+    found = {}
+    for row in connection.execute(select(rules)).mappings():
+        try:
+            parse_rule(row["spec"])
+        except InvalidRuleError as error:
+            found[row["name"]] = str(error)
+    return found
+
+
+def discard_unreadable(connection: Connection, origin: Origin) -> None:
+    """Remove rules of an origin that cannot be read, so that their names are free for what comes from there now."""
+    for name in unreadable_rules(connection):
+        connection.execute(delete(rules).where(rules.c.origin == origin, rules.c.name == name))
+
+
+def is_revision(connection: Connection, rule_id: str, revision: str) -> bool:
+    """Whether a rule exists and is still at a revision."""
+    return connection.execute(select(rules.c.id).where(rules.c.id == rule_id, rules.c.revision == revision)).first() is not None
 
 
 def find_rule(connection: Connection, project: str, name: str) -> StoredRule | None:
@@ -77,7 +100,15 @@ def delete_rule(connection: Connection, rule_id: str) -> None:
 
 def of_origin(connection: Connection, origin: Origin) -> Sequence[StoredRule]:
     """All rules of one origin."""
-    return [_stored(row) for row in connection.execute(select(rules).where(rules.c.origin == origin)).mappings()]
+    return _readable(connection.execute(select(rules).where(rules.c.origin == origin)).mappings().all())
+
+
+def _readable(rows: Sequence[RowMapping]) -> list[StoredRule]:
+    found = []
+    for row in rows:
+        with suppress(InvalidRuleError):  # one that cannot be read must not stop the others; the engine reports it at start
+            found.append(_stored(row))
+    return found
 
 
 def _stored(row: RowMapping) -> StoredRule:

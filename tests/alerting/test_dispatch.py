@@ -13,7 +13,7 @@ from alerting.dispatch import Dispatcher
 from alerting.http import GuardedClient
 from alerting.notifiers import build_endpoints
 from alerting.outbox import AT_ONCE, enqueue
-from schemas.sections import SlackChannel, WebhookChannel
+from schemas.sections import Channel, SlackChannel, WebhookChannel
 from storage.alerts import Place
 from storage.control import ControlDatabase
 from storage.deliveries import list_channels, list_deliveries
@@ -29,7 +29,7 @@ class Office:
         self.now = NOW
         self.control = control
         self.counted: list[tuple[str, str]] = []
-        channels = [
+        channels: list[Channel] = [
             WebhookChannel(name="hook", url=found.url, secret=SecretStr(SECRET)),
             SlackChannel(name="slack", url=SecretStr(found.url)),
         ]
@@ -52,7 +52,7 @@ class Office:
 
     async def states(self) -> list[str]:
         rows = await self.control.read(lambda connection: list_deliveries(connection, "default"))
-        return [row.state for row in rows][::-1]
+        return [str(row.state) for row in rows][::-1]
 
 
 def client() -> GuardedClient:

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from alerting.refusals import RollbackRefusedError
+from schemas.control.alerting import rules
 from schemas.rule_file import RuleFileError
+from schemas.rules import dump_rule, parse_rule
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 from storage.leases import ALERTING, take_lease
 from storage.rollbacks import Rollback
+from storage.rules import insert_rule, list_rules, unreadable_rules
 from tests.alerting.engine_world import GUARD, World, world_settings
 
 MakeWorld = Callable[..., Awaitable[World]]
@@ -278,3 +282,21 @@ async def test_a_rules_file_with_errors_is_refused(make_world: MakeWorld, tmp_pa
     (tmp_path / "rules.yaml").write_text("rules: [{kind: threshold}]\n")
     with pytest.raises(RuleFileError, match=r"rules\.yaml:1"):
         await world.engine.prepare()
+
+
+async def test_a_rule_that_cannot_be_read_any_more_stops_nobody(make_world: MakeWorld) -> None:
+    world = await regressed(make_world, "dry_run")
+    broken = {"spec": {"kind": "threshold", "name": "old", "metric": "gone", "threshold": 1}, "revision": "0"}
+
+    def spoil(connection: Connection) -> None:
+        (stored,) = list_rules(connection)
+        insert_rule(connection, "default", "api", parse_rule({**dump_rule(stored.rule), "name": "old"}), "me", world.now)
+        connection.execute(update(rules).where(rules.c.name == "old").values(broken))
+
+    await world.control.write(spoil)
+    assert await world.control.read(unreadable_rules) == {
+        "old": "metric: there is no metric 'gone': GET /v1/metrics lists them."
+    }
+    await world.engine.prepare()
+    await world.engine.run_once()
+    assert len(await world.alerts()) == 1
