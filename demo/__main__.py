@@ -24,6 +24,14 @@ from demo.watch import TIMEOUT_S, Watch, WatchError
 FAILURES = (ChildError, StoryError, WatchError, httpx.HTTPError)
 INTERRUPTED = 130
 
+PLACES = (
+    "/v1/alerts",
+    f"/v1/rollbacks?target={TARGET}",
+    f"/v1/compare?target={TARGET}&baseline={BASELINE}&candidate={CANDIDATE}&metric=tokens.output",
+    f"/v1/metrics/cost.usd?target={TARGET}&group_by=release&step=10s",
+    f"/v1/spans?target={TARGET}&release={CANDIDATE}&limit=5",
+)
+
 
 def main() -> int:
     arguments = _arguments()
@@ -61,7 +69,8 @@ def _play(arguments: argparse.Namespace, folder: Path, screen: Screen) -> int:
 
 def _set_up(arguments: argparse.Namespace, folder: Path, screen: Screen, children: Children) -> Stage:
     screen.title(
-        "Tracewarden demo: " + ("an equal release is left in peace" if arguments.healthy else "a longer, dearer prompt")
+        "Tracewarden demo: "
+        + ("an equal release is left in peace" if arguments.healthy else "a longer, dearer prompt is rolled back")
     )
     screen.progress("starting Tracewarden, a stub provider and a receiver of messages")
     stage = set_up(children, folder, arguments.seed, screen.entry)
@@ -86,16 +95,10 @@ async def _tell(arguments: argparse.Namespace, stage: Stage, screen: Screen, chi
 def _where_to_look(screen: Screen, stage: Stage, figures: dict[str, Any], *, keep: bool) -> None:
     screen.title("Where to look")
     if not keep:
-        screen.line(f"  {tracewarden()} serve --config {stage.settings}   # starts it again on the data of this run")
-    compare = f"target={TARGET}&baseline={BASELINE}&candidate={CANDIDATE}&metric=tokens.output"
-    for path in (
-        "/v1/alerts",
-        "/v1/rollbacks",
-        f"/v1/compare?{compare}",
-        f"/v1/spans?target={TARGET}&release={CANDIDATE}&limit=5",
-    ):
+        screen.line("  It is stopped now. This starts it again, on the data of this run:")
+        screen.line(f"  {tracewarden()} serve --config {stage.settings}")
+    for path in PLACES:
         screen.line(f"  curl '{stage.api}{path}'")
-    screen.line(f"  curl '{stage.api}/v1/metrics/cost.usd?target={TARGET}&group_by=release&step=10s'")
     screen.entry("messages", str(stage.folder / "received.jsonl"))
     screen.entry("logs", f"{stage.folder}/*.log")
     screen.entry("data", f"{stage.folder / 'data'} (delete {stage.folder} when you have seen enough)")
@@ -119,7 +122,7 @@ def _arguments() -> argparse.Namespace:
     pace = Pace()
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--healthy", action="store_true", help="promote an equal release instead: nothing may happen")
-    parser.add_argument("--rate", type=float, default=9.0, help="requests per second (default 9)")
+    parser.add_argument("--rate", type=float, default=10.0, help="requests per second (default 10)")
     parser.add_argument("--seed", type=int, default=7, help="seed of questions, arrivals and answers (default 7)")
     parser.add_argument("--keep", action="store_true", help="keep everything running at the end, to look around")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measured figures there")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 CHARACTERS_PER_TOKEN = 4
 MEDIAN_ANSWER_TOKENS = 210
-ANSWER_SIGMA = 0.5
+ANSWER_SIGMA = 0.45
 SHORTEST_ANSWER_TOKENS, LONGEST_ANSWER_TOKENS = 12, 2_000
 
 # A model that is asked to be thorough writes this much more.

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--otlp", required=True, help="address of Tracewarden's OTLP/HTTP receiver")
     parser.add_argument("--provider", required=True, help="address of the model provider, without /v1")
     parser.add_argument("--target", required=True)
-    parser.add_argument("--rate", type=float, default=9.0, help="requests per second")
+    parser.add_argument("--rate", type=float, default=10.0, help="requests per second")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
