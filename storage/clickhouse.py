@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 
 from clickhouse_connect.driver import create_client
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DataError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 T = TypeVar("T")
 
@@ -23,12 +29,19 @@ Parameters = Mapping[str, Any]
 
 
 # Errors of the store's surroundings, not of the data: the same insert may succeed later.
+_NO_SCHEMA = "the schema is missing: run `tracewarden migrate`"
+_NO_ACCESS = "the user is not let in: check the user and password of clickhouse_url, and its rights"
 TRANSIENT_CODES: dict[int, str] = {
     23: "a file could not be read: check the disk",
+    60: _NO_SCHEMA,
+    81: _NO_SCHEMA,
     74: "a file could not be read: check the disk",
     75: "a file could not be written: free some disk space",
     76: "a file could not be opened: check the limit of open files and the permissions of the data folder",
     159: "it took too long: reduce the load or raise the limits",
+    192: _NO_ACCESS,
+    193: _NO_ACCESS,
+    194: _NO_ACCESS,
     202: "too many queries at once: reduce the load",
     203: "no connection is free: reduce the load",
     209: "the connection timed out: check the network and the server",
@@ -39,10 +52,16 @@ TRANSIENT_CODES: dict[int, str] = {
     252: "too many parts wait for merging: reduce the load, or check the disk",
     285: "too few replicas are alive: check the cluster",
     319: "the outcome of the insert is unknown: check the cluster",
+    497: _NO_ACCESS,
+    516: _NO_ACCESS,
     999: "the keeper does not answer: check the cluster",
     1000: "the operating system refused: check the disk and the limits",
     1001: "the operating system refused: check the disk and the limits",
 }
+
+
+# The client refused before it asked: the statement or its values are wrong.
+_REFUSED_HERE = 0
 
 
 class StoreError(Exception):
@@ -146,7 +165,21 @@ class ClickHouseStore:
         try:
             return work()
         except ClickHouseError as error:
-            raise StoreError(str(error), getattr(error, "code", None)) from error
+            raise self._explained(error) from error
+        except OSError as error:  # the embedded store's inserts pass through a temporary file
+            raise StoreError(f"a file could not be written ({error.strerror}): free some disk space") from error
+
+    def _explained(self, error: ClickHouseError) -> StoreError:
+        code = getattr(error, "code", None)
+        if code is None and isinstance(error, (ProgrammingError, DataError, NotSupportedError)):
+            code = _REFUSED_HERE
+        if code is None and isinstance(error, OperationalError) and not self.embedded:
+            place = urlsplit(self.url)
+            return StoreError(
+                f"the trace store at {place.hostname}:{place.port} does not answer: check clickhouse_url and that the server "
+                f"runs ({_reason(error)})"
+            )
+        return StoreError(str(error), code)
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
@@ -166,6 +199,13 @@ class ClickHouseStore:
                     f"Stop that process, or pass another --data-dir. ({error})"
                 ) from error
             raise
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause; the client's own message names only its own wrapping."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 def _database_of(url: str) -> str:

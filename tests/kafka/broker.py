@@ -80,7 +80,7 @@ class KafkaBroker:
 
     def __init__(self, data_dir: Path, port: int | None = None, jars: Path = JARS) -> None:
         self.data_dir = data_dir.absolute()
-        self._port = port or _free_port()
+        self._port = port or free_port()
         self._jars = jars
         self._process: TetheredProcess | None = None
 
@@ -147,7 +147,7 @@ class KafkaBroker:
         """Write the configuration, and on the first start give the data directory its cluster id."""
         log_dir = self.data_dir / "log"
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        controller_port = _free_port(but=self._port)
+        controller_port = free_port(but=self._port)
         self._config.write_text(PROPERTIES.format(host=HOST, port=self._port, controller_port=controller_port, log_dir=log_dir))
         if not (log_dir / "meta.properties").exists():
             self._run_storage_tool()
@@ -300,7 +300,7 @@ def _cluster_id() -> str:
     return "T" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 
 
-def _free_port(but: int | None = None) -> int:
+def free_port(but: int | None = None) -> int:
     """A port below those the kernel gives to outgoing connections (from 32768).
 
     Among those a client that keeps dialling a killed broker sooner or later connects to itself, and then
