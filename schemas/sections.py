@@ -70,7 +70,7 @@ class IngestSettings(Section):
     """Bytes received and not yet durable; above it requests get 429 with Retry-After."""
     batch_spans: Annotated[int, Field(gt=0)] = 20_000
     """Spans of one insert at most."""
-    batch_bytes: Annotated[int, Field(gt=0)] = 8 * MIB
+    batch_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
     """Bytes of one insert at most."""
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How long the Kafka writer waits for a batch to fill."""

@@ -99,4 +99,6 @@ CREATE TABLE spans
 ENGINE = {merge_tree}
 PARTITION BY toDate(received_at)
 ORDER BY (project, time, span_key)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, {deduplication_window} = 10000, ttl_only_drop_parts = 1;
+-- A fresh part is one file: with a file for each of the 200 streams, most of a small insert would be creating and syncing files.
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, {deduplication_window} = 10000, ttl_only_drop_parts = 1,
+    min_bytes_for_wide_part = 268435456, auto_statistics_types = '';
