@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from api.openapi import FILE, OPERATIONS, committed
+from schemas.api.queries import MetricParameters
+from schemas.metrics import DIMENSIONS, METRICS
 from tests.api.read_fixtures import Front
 from tests.ingest.spans import ingest_spans, make_span
 
@@ -59,3 +61,13 @@ async def test_the_api_keeps_its_document(front: Front, path: str, data: Any) ->
 
 def _schema() -> Any:
     return schemathesis.openapi.from_dict(json.loads(FILE.read_text()))
+
+
+def test_every_read_route_and_metric_is_in_the_docs() -> None:
+    text = (FILE.parent / "api.md").read_text()
+    named = [*READ_PATHS, *(f"`{metric.name}`" for metric in METRICS)]
+    assert [name for name in named if name not in text] == []
+
+
+def test_every_dimension_is_a_parameter() -> None:
+    assert set(DIMENSIONS) <= set(MetricParameters.model_fields)
