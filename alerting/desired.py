@@ -30,7 +30,7 @@ class DesiredFeed:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let everybody who waits go, now and later: the process ends. Safe to call twice."""
         self._closed = True
         self.notify()

@@ -46,7 +46,9 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]
     reacting = reaction.workers if reaction else []
-    return [*opened, *intake.workers, *reacting, *intake.listeners, front]
+    # Stopped first: gateways that wait for a change are answered, so that they do not hold up the listener.
+    waiting = [Closing(reaction.rollbacks.targets.feed.close)] if reaction else []
+    return [*opened, *intake.workers, *reacting, *intake.listeners, front, *waiting]
 
 
 async def _prepare(base: Base) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 MIB = 1024 * 1024
 
 Seconds = Annotated[float, Field(gt=0)]
+UsdPerMtok = Annotated[float, Field(ge=0, le=999_999)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -113,13 +114,13 @@ class PriceOverride(Section):
     """Provider as the spans name it."""
     model: str
     """Model as the spans name it."""
-    input_usd_per_mtok: Annotated[float, Field(ge=0)]
+    input_usd_per_mtok: UsdPerMtok
     """Price of uncached input."""
-    output_usd_per_mtok: Annotated[float, Field(ge=0)]
+    output_usd_per_mtok: UsdPerMtok
     """Price of output."""
-    cache_read_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
+    cache_read_usd_per_mtok: UsdPerMtok | None = None
     """Price of input read from a cache; unset: as input."""
-    cache_write_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
+    cache_write_usd_per_mtok: UsdPerMtok | None = None
     """Price of input written to a cache; unset: as input."""
 
 
@@ -149,6 +150,8 @@ class WebhookChannel(Section):
     @model_validator(mode="after")
     def _is_signed(self) -> Self:
         _require_one(self.name, "secret", self.secret, self.secret_file)
+        if self.secret is not None and not self.secret.get_secret_value().startswith("whsec_"):
+            raise ValueError(f"the secret of {self.name} must be whsec_ and base64: make one with `openssl rand -base64 32`")
         return self
 
 

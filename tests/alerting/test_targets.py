@@ -122,7 +122,7 @@ async def test_closing_the_feed_lets_everybody_go(world: World) -> None:
     feed = world.targets.feed
     waiting = [asyncio.create_task(feed.wait(PROJECT, TARGET, 2, 60)) for _ in range(3)]
     await asyncio.sleep(0.05)
-    feed.close()
+    await feed.close()
     await asyncio.wait_for(asyncio.gather(*waiting), 30)
     await feed.wait(PROJECT, TARGET, 2, 60)
 

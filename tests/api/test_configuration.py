@@ -10,7 +10,7 @@ import pytest
 from api.configuration import ConfigurationError, read_settings, shown_values, sources, unknown_variables
 from schemas.settings import Settings
 
-SECRET = "whsec_c2VjcmV0LXNlY3JldA=="
+SECRET = "whsec_aHVudGVyMg=="
 
 
 def problems(
