@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +20,6 @@ from storage.scope import QueryError
 MEDIA_TYPE = "application/problem+json"
 
 _log = structlog.get_logger("api")
-_CODE = re.compile(r"\bCode: (\d+)\b|\berror code (\d+)\b")
 
 
 class Problem(HTTPException):
@@ -52,7 +50,7 @@ def store_problem(error: StoreError) -> Problem:
     """What a failed query of the store means to its caller; the store's own words go to the log only."""
     if isinstance(error, StoreBusyError):
         return Problem(503, "The trace store is in use", str(error), type="store-busy", headers={"Retry-After": "5"})
-    return _BY_CODE.get(_code_of(error), _unreachable)()
+    return _BY_CODE.get(error.code or 0, _unreachable)()
 
 
 def install_problems(app: FastAPI) -> None:
@@ -64,11 +62,6 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, _on_store)
     app.add_exception_handler(ControlError, _on_control)
     app.add_exception_handler(Exception, _on_unexpected)
-
-
-def _code_of(error: StoreError) -> int:
-    found = _CODE.search(str(error))
-    return int(found.group(1) or found.group(2)) if found else 0
 
 
 def _too_slow() -> Problem:
