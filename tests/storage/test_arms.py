@@ -66,6 +66,15 @@ async def test_moments_are_those_of_the_logarithms(store: ClickHouseStore) -> No
     assert len(found.examples) == 5
 
 
+async def test_a_block_with_a_single_request_does_not_spoil_the_whole(store: ClickHouseStore) -> None:
+    outputs = [10, 20, 30, 40]
+    spans = [request(index, answered(output), number=index) for index, output in enumerate(outputs)]
+    await ingest_spans(store, "ours", [*spans, request(90, answered(50), number=9)])
+    found = await arm(store, "tokens.output")
+    assert found.blocks[1] == Block(1, pytest.approx(np.log(50)), 0.0)
+    assert found.variance == pytest.approx(np.log([*outputs, 50]).var(ddof=1))
+
+
 async def test_usage_of_a_request_is_the_sum_of_its_responses_each_once(store: ClickHouseStore) -> None:
     def call(minute: float, response: str, output: int) -> ResourceSpans:
         return request(minute, {"gen_ai.response.id": response, **answered(output)})
