@@ -48,8 +48,9 @@ class Child:
 class Children:
     """Starts processes; at the end of the `with` block none of them, nor of their children, is left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stop_timeout_s: float = STOP_TIMEOUT_S) -> None:
         self._folder = folder
+        self._stop_timeout_s = stop_timeout_s
         self._running: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -101,17 +102,17 @@ class Children:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             for child in reversed(self._running):
-                _end(child.process)
+                _end(child.process, self._stop_timeout_s)
             self._running.clear()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
     _signal_group(process, signal.SIGTERM)
     try:
-        process.wait(STOP_TIMEOUT_S)
+        process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         pass
     finally:

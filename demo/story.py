@@ -143,12 +143,15 @@ class Storyteller:
         return {"seconds": figures, "requests": requests, "saving": _saving(saving)}
 
     async def _compare(self, since: datetime) -> dict[str, Any]:
+        """Nothing found means something only when there was something to be seen."""
         self._screen.title(f"{CANDIDATE} against {BASELINE}, as GET /v1/compare tells it")
         found = {}
         for metric in GUARDED:
             names = {"target": TARGET, "baseline": BASELINE, "candidate": CANDIDATE, "metric": metric}
             answer = await self._watch.get("/v1/compare", **names, **{"from": since.isoformat()})
-            low, high = answer["interval"] or (None, None)
+            if answer["effect"] is None or answer["interval"] is None:
+                raise StoryError(f"{metric} could not be compared, so that its calm says nothing: {answer['reason']}")
+            low, high = answer["interval"]
             counts = {"n_candidate": answer["n"]["candidate"], "n_baseline": answer["n"]["baseline"]}
             self._screen.line("  " + comparison_line(answer | counts | {"interval_low": low, "interval_high": high}))
             found[metric] = {"effect": answer["effect"], "low": low, "high": high, "verdict": answer["verdict"]}
