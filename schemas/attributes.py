@@ -34,13 +34,22 @@ SPAN_COLUMNS: tuple[Column, ...] = (
             "llm.request.type",
             "traceloop.span.kind",
             "langfuse.observation.type",
+            "langsmith.span.kind",
+            "mlflow.spanType",
         ),
     ),
     Column("provider", "text", ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")),
     Column(
         "request_model",
         "text",
-        ("gen_ai.request.model", "llm.request.model_name", "embedding.model_name", "reranker.model_name", "ai.model.id"),
+        (
+            "gen_ai.request.model",
+            "llm.request.model_name",
+            "embedding.model_name",
+            "reranker.model_name",
+            "ai.model.id",
+            "langfuse.observation.model.name",
+        ),
     ),
     Column(
         "response_model",
@@ -48,7 +57,17 @@ SPAN_COLUMNS: tuple[Column, ...] = (
         ("gen_ai.response.model", "llm.response.model_name", "llm.model_name", "ai.response.model"),
     ),
     Column("response_id", "text", ("gen_ai.response.id", "ai.response.id")),
-    Column("finish_reasons", "list", ("gen_ai.response.finish_reasons", "llm.finish_reasons", "ai.response.finishReason")),
+    Column(
+        "finish_reasons",
+        "list",
+        (
+            "gen_ai.response.finish_reasons",
+            "llm.finish_reason",
+            "llm.finish_reasons",
+            "ai.response.finishReason",
+            "finish_reason",
+        ),
+    ),
     Column(
         "conversation_id",
         "text",
@@ -89,7 +108,7 @@ SPAN_COLUMNS: tuple[Column, ...] = (
             "llm.prompt_template.version",
         ),
     ),
-    Column("agent_name", "text", ("gen_ai.agent.name", "agent.name")),
+    Column("agent_name", "text", ("gen_ai.agent.name", "agent.name", "agent_name")),
     Column("tool_name", "text", ("gen_ai.tool.name", "tool.name", "tool_call.function.name", "ai.toolCall.name")),
     Column(
         "input_tokens",
@@ -156,7 +175,9 @@ SPAN_COLUMNS: tuple[Column, ...] = (
         ),
     ),
     Column("time_to_first_token_ms", "milliseconds", ("ai.response.msToFirstChunk", "ai.response.msToFirstToken")),
-    Column("error_type", "text", ("error.type", "exception.type")),
+    Column("error_type", "text", ("error.type",)),
+    Column("exception_type", "text", ("exception.type",)),
+    Column("usage_details", "text", ("langfuse.observation.usage_details",)),
     Column("target", "text", ("tracewarden.target",)),
     Column("release", "text", ("tracewarden.release",)),
     Column("langfuse_release", "text", ("langfuse.release",)),
@@ -175,23 +196,49 @@ PROVIDERS: dict[str, str] = {
     "az.ai.openai": "azure.ai.openai",
     "az.ai.inference": "azure.ai.inference",
     "azure": "azure.ai.openai",
+    "azure-openai.chat": "azure.ai.openai",
+    "azure-openai.responses": "azure.ai.openai",
     "vertex_ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
+    "google.vertex.chat": "gcp.vertex_ai",
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google_genai": "gcp.gemini",
+    "google.generative-ai": "gcp.gemini",
     "bedrock": "aws.bedrock",
+    "amazon-bedrock": "aws.bedrock",
     "aws": "aws.bedrock",
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
+    "mistral.chat": "mistral_ai",
     "xai": "x_ai",
+    "xai.chat": "x_ai",
     "watsonx": "ibm.watsonx.ai",
     "openai.chat": "openai",
+    "openai.completion": "openai",
     "openai.responses": "openai",
+    "openai.embedding": "openai",
     "anthropic.messages": "anthropic",
-    "google.generative-ai": "gcp.gemini",
+    "cohere.chat": "cohere",
+    "deepseek.chat": "deepseek",
+    "groq.chat": "groq",
+    "perplexity.chat": "perplexity",
+    "langchain": "",
 }
-"""Names of providers that are no longer, or never were, those of the OpenTelemetry registry (compared in lower case)."""
+"""Names of providers that are no longer, or never were, those of the OpenTelemetry registry. All are kept in lower case."""
+
+_MLFLOW: dict[str, str] = {
+    "llm": "chat",
+    "chat_model": "chat",
+    "embedding": "embeddings",
+    "retriever": "retrieval",
+    "reranker": "rerank",
+    "tool": "execute_tool",
+    "agent": "invoke_agent",
+    "chain": "invoke_workflow",
+    "unknown": "",
+}
+"""MLflow writes its kinds as JSON strings, quotes included."""
 
 OPERATIONS: dict[str, str] = {
     "llm": "chat",
@@ -222,74 +269,126 @@ OPERATIONS: dict[str, str] = {
     "ai.streamobject": "invoke_agent",
     "ai.embed": "invoke_workflow",
     "ai.embedmany": "invoke_workflow",
+    "chat_model": "chat",
+    **{f'"{kind}"': operation for kind, operation in _MLFLOW.items()},
+    "span": "",
+    "event": "",
+    "unknown": "",
 }
-"""The kinds of other dialects as operations of OpenTelemetry (compared in lower case); others are kept as they came."""
+"""The kinds of other dialects as operations of OpenTelemetry; others are kept as they came, in lower case."""
+
+USAGE_DETAILS: dict[str, str] = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_tokens": "input_cached_tokens",
+    "cache_write_tokens": "input_cache_creation",
+    "reasoning_tokens": "output_reasoning_tokens",
+}
+"""The names of the counts in Langfuse's `usage_details`, whose buckets do not overlap."""
 
 USAGE_OPERATIONS: tuple[str, ...] = ("chat", "text_completion", "generate_content", "embeddings")
 """The operations whose usage is their own. Agents, workflows and tools repeat the usage of their children."""
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """Keys such as `<prefix>N<role>` and `<prefix>N<text>`, N counting from 0."""
-
-    prefix: str
-    role: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Conversation:
-    """Where one side of a conversation is found: JSON or plain text under `keys`, numbered keys, or message events."""
+    """Where one side of a conversation is found.
+
+    Attributes:
+        keys: JSON or plain text, in order of precedence.
+        numbered: the first two parts of keys such as `llm.input_messages.0.message.content`.
+        events: the deprecated events of one message each.
+        beside: those of `keys` that stay among the attributes as well, since another key may win over them.
+    """
 
     name: str
-    keys: tuple[str, ...]
-    numbered: tuple[Numbered, ...]
-    events: tuple[str, ...]
     default_role: str
+    keys: tuple[str, ...]
+    numbered: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
+SYSTEM = Conversation("system", "system", keys=("gen_ai.system_instructions",))
 INPUT = Conversation(
     name="input",
+    default_role="user",
     keys=(
         "gen_ai.input.messages",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.retrieval.query.text",
         "gen_ai.prompt",
         "ai.prompt.messages",
         "ai.prompt",
+        "ai.toolCall.args",
+        "ai.value",
+        "ai.values",
         "langfuse.observation.input",
-        "gen_ai.retrieval.query.text",
         "input.value",
         "traceloop.entity.input",
         "mlflow.spanInputs",
+        "pydantic_ai.all_messages",
+        "all_messages_events",
+        "events",
+        "tool_arguments",
+        "langfuse.trace.input",
+        "llm.prompts",
+        "input",
     ),
-    numbered=(
-        Numbered("llm.input_messages.", ".message.role", ".message.content"),
-        Numbered("gen_ai.prompt.", ".role", ".content"),
-    ),
+    numbered=("llm.input_messages", "gen_ai.prompt", "llm.prompts", "embedding.embeddings"),
     events=("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message"),
-    default_role="user",
 )
 OUTPUT = Conversation(
     name="output",
+    default_role="assistant",
     keys=(
         "gen_ai.output.messages",
+        "gen_ai.tool.call.result",
         "gen_ai.completion",
         "ai.response.text",
+        "ai.response.toolCalls",
+        "ai.response.object",
+        "ai.toolCall.result",
         "langfuse.observation.output",
         "output.value",
         "traceloop.entity.output",
         "mlflow.spanOutputs",
+        "final_result",
+        "tool_response",
+        "langfuse.trace.output",
+        "output",
     ),
-    numbered=(
-        Numbered("llm.output_messages.", ".message.role", ".message.content"),
-        Numbered("gen_ai.completion.", ".role", ".content"),
-    ),
+    numbered=("llm.output_messages", "gen_ai.completion", "llm.choices"),
     events=("gen_ai.choice",),
-    default_role="assistant",
+    beside=("ai.response.toolCalls", "ai.response.object"),
 )
-CONVERSATIONS: tuple[Conversation, ...] = (INPUT, OUTPUT)
-SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
-EVENT_TEXT_KEYS: tuple[str, ...] = ("content", "gen_ai.event.content", "message")
-"""Where the deprecated message events keep their text."""
+DOCUMENTS = Conversation(
+    name="documents",
+    default_role="document",
+    keys=("gen_ai.retrieval.documents",),
+    numbered=("retrieval.documents", "reranker.output_documents"),
+)
+"""What a retriever found: the output of its span, one message a document."""
 
-TEXT_KEYS: tuple[str, ...] = (SYSTEM_INSTRUCTIONS, *(key for side in CONVERSATIONS for key in side.keys))
+CONVERSATIONS: tuple[Conversation, ...] = (SYSTEM, INPUT, OUTPUT, DOCUMENTS)
+
+MESSAGE_EVENTS: dict[str, str] = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+"""The role in each deprecated message event."""
+
+EVENT_TEXT_KEYS: tuple[str, ...] = ("content", "gen_ai.event.content", "message")
+"""Where those events keep their text."""
+
+FOREIGN_EVENTS: tuple[str, ...] = ("gen_ai.evaluation.result",)
+"""Events whose attributes say nothing about the span itself."""
+
+PARTS_KEY_START = '[{"toolCall'
+"""How a list of tool calls by themselves begins (the Vercel AI SDK's)."""
+
+TEXT_KEYS: tuple[str, ...] = tuple(key for side in CONVERSATIONS for key in side.keys)
+"""Every key whose text the messages hold."""

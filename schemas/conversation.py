@@ -1,141 +1,261 @@
-"""Messages as SQL: one side of a conversation out of JSON, numbered keys, message events or plain text.
+"""Messages as SQL: the sides of a conversation out of JSON, numbered keys, message events or plain text.
 
-The columns assumed are `k`, `v` (keys and texts of a span's attributes), `found` (texts by code, sorted) and `events`.
+The columns assumed are `k`, `v` (keys and texts of a span's attributes), `found` (texts by code, sorted), `s_events` and
+`event_texts`. Nothing here is quadratic in the number of messages: lambdas never take along an array of texts.
 """
 
 from __future__ import annotations
 
-import re
-
-from schemas.attributes import CONVERSATIONS, EVENT_TEXT_KEYS, SYSTEM_INSTRUCTIONS, Conversation
-from schemas.sql import Columns, any_prefix, literal, values
+from schemas.attributes import CONVERSATIONS, EVENT_TEXT_KEYS, MESSAGE_EVENTS, PARTS_KEY_START
+from schemas.sql import Columns, array, literal, values
 
 TEXT_CODE = 30_000
-MAX_NUMBERED = 1_000
 _SIDE = 100
-_SYSTEM_CODE = TEXT_CODE + len(CONVERSATIONS) * _SIDE
 
-_PART = "Tuple(type String, content String, text String, name String, arguments String, response String, result String)"
-_MESSAGE = (
-    f"Array(Tuple(role String, content String, text String, parts Array({_PART}),"
-    " tool_calls Array(Tuple(function Tuple(name String, arguments String)))))"
+_PART = (
+    "Tuple(type String, content String, text String, thinking String, response String, result String, output String,"
+    " name String, toolName String, arguments String, args String, input String,"
+    " function Tuple(name String, arguments String))"
 )
+_MESSAGE = (
+    f"Array(Tuple(role String, type String, content String, text String, output String, name String, arguments String,"
+    f" parts Array({_PART}), tool_calls Array({_PART}),"
+    f" message Tuple(role String, content String, tool_calls Array({_PART})),"
+    f" additional_kwargs Tuple(tool_calls Array({_PART}))))"
+)
+_OBJECT = (
+    "Tuple(messages String, choices String, output String, role String, finish_reason String, system String, prompt String)"
+)
+TOOLS = ("execute_tool", "tool", "ai.toolcall")
+"""Operations whose input and output are values of a tool, never messages."""
+
 _OPAQUE_PARTS = ("blob", "uri", "file", "image", "image_url", "input_image", "input_audio", "audio", "document")
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
+"""Other names of roles."""
 
+_TYPES = {
+    "human": "user",
+    "ai": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "function_call": "assistant",
+    "function_call_output": "tool",
+}
+"""Types of messages without a role that stand for one."""
 
-MESSAGE_EVENTS = tuple(name for side in CONVERSATIONS for name in side.events)
+_PIECES = {
+    "role.role": 1,
+    "content.content": 2,
+    "document.content": 2,
+    "embedding.text": 2,
+    "prompt.text": 2,
+    "completion.text": 2,
+    "contents.text": 3,
+    "contents.url": 4,
+    "tool_calls.name": 5,
+    "tool_calls.arguments": 6,
+}
+"""What a numbered key holds, by the part after its number and its last part; the order within a message."""
+_IMAGE, _NAME, _ARGUMENTS = 4, 5, 6
+_GROUPS = [0, 1, 2, 2, 3, 3]
+_MESSAGE_BITS, _GROUP_BITS, _ITEM_BITS = 20, 2, 13
+_RENDERED_KEY = (
+    r"^[a-z_]+[.][a-z_]+[.][0-9]{1,6}[.](message[.])?(role|content|(document|embedding|prompt|completion)[.](content|text)"
+    r"|contents[.].+[.](text|url)|tool_calls[.].+[.](name|arguments))$"
+)
 
 
 def text_codes() -> dict[str, int]:
     """A number for each key that carries text, ascending with falling precedence within a side."""
-    codes = {
-        key: TEXT_CODE + index * _SIDE + rank for index, side in enumerate(CONVERSATIONS) for rank, key in enumerate(side.keys)
-    }
-    return codes | {SYSTEM_INSTRUCTIONS: _SYSTEM_CODE}
+    return {key: _low(index) + rank for index, side in enumerate(CONVERSATIONS) for rank, key in enumerate(side.keys)}
+
+
+def dropped_codes() -> tuple[int, ...]:
+    """The codes of texts that are kept as messages only."""
+    return tuple(code for key, code in text_codes().items() if not any(key in side.beside for side in CONVERSATIONS))
 
 
 def conversation_stages() -> tuple[Columns, ...]:
-    """Stages that end in `input_messages` and `output_messages`.
+    """Stages that end in `input_messages` and `output_messages`; the first ones use `k` and `v` alone, the fourth `found`.
 
     What is alike for several sources is one expression over an array of them: analysing the view is a fixed cost of every
     insert, and it grows with the number of functions.
     """
-    ranges = [(_SYSTEM_CODE, "system"), *((_low(index), side.default_role) for index, side in enumerate(CONVERSATIONS))]
-    bounds = ", ".join(f"({low}, {low + _SIDE}, {literal(role)})" for low, role in ranges)
-    prefixes = [numbered.prefix for side in CONVERSATIONS for numbered in side.numbered]
-    return (
-        {
-            "sources": f"arrayMap(b -> (arrayFirst(x -> x.1 >= b.1 AND x.1 < b.2, found).2, b.3), [{bounds}])",
-            "is_numbered": f"arrayExists(x -> {any_prefix('x', prefixes)}, k)",
-            "message_events": f"arrayFilter(e -> e.name IN {values(MESSAGE_EVENTS)}, s_events)",
-        },
-        {
-            "parsed": f"arrayMap(t -> {_json_messages('t.1', 't.2')}, sources)",
-            "numbered": f"if(is_numbered, arrayMap(n -> {_numbered_messages()}, [{_numbered_sources()}]), [])",
-            "from_events": _event_messages(),
-        },
-        {f"{side.name}_messages": _first_messages(index, side) for index, side in enumerate(CONVERSATIONS)},
+    pieces = (
+        f"arrayMap((side, path, kind, t) -> ({_order()}, {_piece()}), numbered_of, numbered_paths, {_kinds()}, numbered_texts)"
     )
+    messages = f"arrayDifference(arrayMap(p -> bitShiftRight(p.1, {_GROUP_BITS + _ITEM_BITS + 1}), pieces))"
+    return (
+        {"numbered_sides": _numbered_sides()},
+        {
+            "numbered_paths": "arrayMap(x -> splitByChar('.', replaceOne(x, '.message.', '.')),"
+            " arrayFilter((x, side) -> side > 0, k, numbered_sides))",
+            "numbered_texts": "arrayFilter((x, side) -> side > 0, v, numbered_sides)",
+            "numbered_of": "arrayFilter(side -> side > 0, numbered_sides)",
+        },
+        {
+            "pieces": f"arraySort(p -> p.1, arrayFilter(p -> p.1 > 0, {pieces}))",
+            "event_messages": f"arrayFilter(m -> m.1 IN {values(MESSAGE_EVENTS)}, {_event_messages()})",
+        },
+        {
+            "numbered": f"arrayMap(g -> {_grouped()}, arraySplit((p, step) -> step != 0, pieces, {messages}))",
+            "sources": f"arrayMap((t, events) -> if(t = '' AND events != '', concat('[', events, ']'), t), {_written()},"
+            f" {_events_by_side()})",
+        },
+        {"sides": f"arrayMap((ns, ms, t, role) -> {_side()}, {_numbered_by_side()}, {_parsed()}, sources, {_roles()})"},
+        {
+            "input_messages": f"arrayConcat(sides[{_index('system')}], sides[{_index('input')}])",
+            "output_messages": f"if(notEmpty(sides[{_index('documents')}]), sides[{_index('documents')}],"
+            f" sides[{_index('output')}])",
+        },
+    )
+
+
+def numbered_text_condition(key: str, side: str) -> str:
+    """Whether the messages hold the text of a key with a number."""
+    return f"({side} > 0 AND match({key}, {literal(_RENDERED_KEY)}))"
+
+
+def _index(name: str) -> int:
+    return [side.name for side in CONVERSATIONS].index(name) + 1
 
 
 def _low(side: int) -> int:
     return TEXT_CODE + side * _SIDE
 
 
-def _numbered_sources() -> str:
-    return ", ".join(
-        f"({literal(n.prefix)}, {literal(n.role)}, {literal(n.text)}, {literal(side.default_role)})"
-        for side in CONVERSATIONS
-        for n in side.numbered
-    )
+def _roles() -> str:
+    return array(side.default_role for side in CONVERSATIONS)
 
 
-def numbered_text_pattern() -> str:
-    """A regular expression for the numbered keys whose text or role the messages hold."""
-    ways = [
-        f"{re.escape(n.prefix)}[0-9]+({re.escape(n.role)}|{re.escape(n.text)}|{re.escape(n.text)}s[.].+[.]text)"
-        for side in CONVERSATIONS
-        for n in side.numbered
-    ]
-    return f"^({'|'.join(ways)})$"
+def _numbered_sides() -> str:
+    """For each key the side whose numbered key it is, or 0: the first two parts of a key name it."""
+    prefixes = {prefix: index for index, side in enumerate(CONVERSATIONS, 1) for prefix in side.numbered}
+    return f"arrayMap(x -> transform(substringIndex(x, '.', 2), {array(prefixes)}, {list(prefixes.values())}, toUInt8(0)), k)"
 
 
-def _first_messages(index: int, side: Conversation) -> str:
-    """The best of the sources: JSON, numbered keys, message events, then the text as it stands."""
-    before = sum(len(other.numbered) for other in CONVERSATIONS[:index])
-    lists = [f"parsed[{index + 2}]", *(f"numbered[{before + rank + 1}]" for rank in range(len(side.numbered)))]
-    lists.append(f"arrayMap(m -> (m.2, m.3), arrayFilter(m -> m.1 IN {values(side.events)}, from_events))")
-    text = f"arrayMap(t -> (t.2, t.1), arrayFilter(t -> t.1 != '', [sources[{index + 2}]]))"
-    best = f"arrayFirst(x -> notEmpty(x), [{', '.join(lists)}, {text}])"
-    return f"arrayConcat(parsed[1], {best})" if index == 0 else best
+def _kinds() -> str:
+    kind = f"transform(concat(path[4], '.', path[-1]), {array(_PIECES)}, {list(_PIECES.values())}, toUInt8(0))"
+    return f"arrayMap(path -> {kind}, numbered_paths)"
 
 
-def _part_text(part: str) -> str:
+def _order() -> str:
+    """Where a piece belongs, as bits: side, message, group (role, content, contents, tool calls), item, name first."""
+    message = f"side * {2**_MESSAGE_BITS} + toUInt64OrZero(path[3])"
+    item = f"least(toUInt64OrZero(path[5]), {2**_ITEM_BITS - 1})"
+    bits = f"((({message}) * {2**_GROUP_BITS} + {_GROUPS}[kind]) * {2**_ITEM_BITS} + {item}) * 2 + (kind = {_ARGUMENTS})"
+    return f"if(kind > 0 AND match(path[3], '^[0-9]{{1,6}}$'), {bits}, toUInt64(0))"
+
+
+def _piece() -> str:
+    """The text of a piece, led by what parts it from the piece before."""
     return (
-        f"multiIf({part}.type IN {values(_OPAQUE_PARTS)}, concat('[', {part}.type, ']'), {part}.content != '', {part}.content,"
-        f" {part}.text != '', {part}.text, {part}.name != '', concat('[tool call ', {part}.name, ' ', {part}.arguments, ']'),"
-        f" {part}.response != '', {part}.response, {part}.result != '', {part}.result,"
-        f" {part}.type != '', concat('[', {part}.type, ']'), '')"
+        f"multiIf(kind = {_NAME}, concat('\\n[tool call ', t, ']'), kind = {_ARGUMENTS}, concat(' ', t),"
+        f" kind = {_IMAGE}, '\\n[image]', concat('\\n', t))"
     )
 
 
-def _parts_text(parts: str) -> str:
-    return f"arrayStringConcat(arrayMap(p -> {_part_text('p')}, {parts}), '\\n')"
-
-
-def _json_messages(text: str, role: str) -> str:
-    """Messages from JSON, in one parse: OpenTelemetry's parts, OpenAI's content (text or parts) and tool calls."""
-    parts = f"if(startsWith(m.content, '[{{'), JSONExtract(m.content, 'Array({_PART})'), m.parts)"
-    calls = (
-        "arrayStringConcat(arrayMap(c -> concat('[tool call ', c.function.name, ' ', c.function.arguments, ']'),"
-        " m.tool_calls), '\\n')"
-    )
-    body = f"concat(coalesce(nullIf({_parts_text(parts)}, ''), nullIf(m.content, ''), m.text), {calls})"
+def _grouped() -> str:
+    """(side, (role, text)) of the pieces of one message."""
+    group = f"bitAnd(bitShiftRight(p.1, {_ITEM_BITS + 1}), {2**_GROUP_BITS - 1})"
+    side = f"bitShiftRight(g[1].1, {_MESSAGE_BITS + _GROUP_BITS + _ITEM_BITS + 1})"
     return (
-        f"if(startsWith({text}, '['), arrayMap(m -> (if(m.role = '', {role}, m.role), {body}),"
-        f" JSONExtract({text}, '{_MESSAGE}')), [])"
+        f"({side}, (substring(arrayFirst(p -> {group} = 0, g).2, 2),"
+        f" substring(arrayStringConcat(arrayFilter(p -> {group} > 0, g).2), 2)))"
     )
 
 
-def _numbered_messages() -> str:
-    """Messages from keys such as `llm.input_messages.0.message.content` and its multi-part form `….contents.0.….text`.
-
-    `n` is (prefix, role, text, default role).
-    """
-    at = "concat(n.1, toString(i), {})"
-    count = "arrayCount(x -> startsWith(x, n.1) AND endsWith(x, n.2), k)"
-    plain = f"nullIf(v[indexOf(k, {at.format('n.3')})], '')"
-    several = (
-        f"arrayStringConcat(arrayFilter((y, x) -> startsWith(x, {at.format('n.3')}) AND endsWith(x, '.text'), v, k), '\\n')"
-    )
-    named = f"coalesce(nullIf(v[indexOf(k, {at.format('n.2')})], ''), n.4)"
-    return f"arrayMap(i -> ({named}, coalesce({plain}, {several})), range(least({count}, {MAX_NUMBERED})))"
+def _written() -> str:
+    """The text of each side's best key."""
+    bounds = ", ".join(f"({_low(i)}, {_low(i) + _SIDE})" for i in range(len(CONVERSATIONS)))
+    return f"arrayMap(b -> arrayFirst(x -> x.1 >= b.1 AND x.1 < b.2, found).2, [{bounds}])"
 
 
 def _event_messages() -> str:
-    """(event, role, text) of deprecated message events: the text is an attribute, or the `content` of one in JSON."""
-    key = f"arrayFirst(x -> x IN {values(EVENT_TEXT_KEYS)}, e.attributes.key)"
-    text = f"ifNull(e.attributes.value.string_value[indexOf(e.attributes.key, {key})], '')"
-    role = "if(e.name = 'gen_ai.choice', 'assistant', splitByChar('.', e.name)[2])"
-    pairs = f"arrayMap(e -> (e.name, {role}, {text}), message_events)"
-    return f"arrayMap(m -> (m.1, m.2, coalesce(nullIf(JSONExtractString(m.3, 'content'), ''), m.3)), {pairs})"
+    """(event, JSON of its message) of the deprecated events of one message each: content, tool calls, or a whole message."""
+    bodies = ", ".join(f"t[indexOf(e.attributes.key, {literal(key)})]" for key in EVENT_TEXT_KEYS)
+    body = f"arrayMap((e, t) -> arrayFirst(x -> x != '', [{bodies}]), s_events, event_texts)"
+    calls = "arrayMap((e, t) -> t[indexOf(e.attributes.key, 'tool_calls')], s_events, event_texts)"
+    role = f"transform(e.name, {array(MESSAGE_EVENTS)}, {array(MESSAGE_EVENTS.values())}, '')"
+    whole = "e.name != 'gen_ai.tool.message' AND (JSONHas(body, 'role') OR JSONHas(body, 'content'))"
+    content = f"if({whole}, concat('\"message\":', body), concat('\"content\":', toJSONString(body)))"
+    called = "if(startsWith(calls, '[') AND isValidJSON(calls), concat(',\"tool_calls\":', calls), '')"
+    json = f"concat('{{\"role\":\"', {role}, '\",', {content}, {called}, '}}')"
+    return f"arrayMap((e, body, calls) -> (e.name, {json}), s_events, {body}, {calls})"
+
+
+def _events_by_side() -> str:
+    joined = "arrayStringConcat(arrayFilter(m -> m.1 IN {}, event_messages).2, ',')"
+    return "[" + ", ".join(joined.format(values(side.events)) if side.events else "''" for side in CONVERSATIONS) + "]"
+
+
+def _numbered_by_side() -> str:
+    """(role, text) of each side's numbered messages."""
+    return (
+        "["
+        + ", ".join(
+            f"arrayFilter(m -> m.1 = {index}, numbered).2" if side.numbered else "[]"
+            for index, side in enumerate(CONVERSATIONS, 1)
+        )
+        + "]"
+    )
+
+
+def _side() -> str:
+    """The best of a side: numbered keys, JSON, then the text as it stands (a JSON string without its quotes)."""
+    plain = "if(startsWith(t, '\"'), coalesce(nullIf(JSONExtractString(t), ''), t), t)"
+    best = f"multiIf(notEmpty(ns), ns, notEmpty(ms), ms, t != '', [('', {plain})], [])"
+    renamed = f"transform(m.1, {array(_ROLES)}, {array(_ROLES.values())})"
+    return f"arrayMap(m -> (if(m.1 = '', role, {renamed}), m.2), {best})"
+
+
+def _parsed() -> str:
+    """The messages in each source's JSON; none where it is not a list or an object of messages."""
+    objects = f"arrayMap(t -> JSONExtract(if(startsWith(t, '{{'), t, ''), '{_OBJECT}'), sources)"
+    return f"arrayMap((t, o) -> {_messages(_listed())}, sources, {objects})"
+
+
+def _listed() -> str:
+    """The list of messages within a text: the text itself, or a part of the object that it is."""
+    system = "if(o.system != '', concat('{\"role\":\"system\",\"content\":', toJSONString(o.system), '},'), '')"
+    return (
+        f"multiIf(t_tool_name != '' OR lower(t_operation) IN {values(TOOLS)}, '',"
+        f" startsWith(t, {literal(PARTS_KEY_START)}), concat('[{{\"parts\":', t, '}}]'),"
+        r" match(t, '^\s*\[\s*\{'), t,"
+        f" startsWith(o.messages, '['), concat('[', {system}, substring(o.messages, 2)),"
+        " startsWith(o.choices, '[{'), o.choices,"
+        " startsWith(o.output, '[{'), o.output,"
+        " o.role != '' OR o.finish_reason != '', concat('[', t, ']'),"
+        r""" match(t, '^\{"(prompt|system)":'), if(startsWith(o.prompt, '['), o.prompt,"""
+        f" concat('[', {system}, '{{\"content\":', toJSONString(o.prompt), '}}]')),"
+        " '')"
+    )
+
+
+def _messages(listed: str) -> str:
+    """(role, text) of a JSON list of messages: OpenTelemetry's, OpenAI's, Anthropic's, LangChain's, the Vercel AI SDK's."""
+    role = (
+        f"arrayFirst(x -> x != '', [m.role, m.message.role, transform(m.type, {array(_TYPES)}, {array(_TYPES.values())}, '')])"
+    )
+    body = "arrayFirst(x -> x != '', [m.content, m.message.content, m.text, m.output])"
+    call = "if(m.arguments = '', '', concat('[tool call ', m.name, '] ', m.arguments))"
+    calls = "if(empty(m.tool_calls), m.additional_kwargs.tool_calls, m.tool_calls)"
+    fields = f"({role}, {body}, arrayConcat(m.parts, {calls}, m.message.tool_calls), {call})"
+    typed = r"""match(x.2, '^\s*\[\s*\{[^{}]*"type"\s*:')"""
+    parts = f"(x.1, x.2, JSONExtract(if({typed}, x.2, ''), 'Array({_PART})'), x.3, x.4)"
+    text = (
+        f"arrayStringConcat(arrayFilter(y -> y != '', arrayConcat([if(empty(x.3), x.2, '')],"
+        f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4)), [x.5])), '\n')"
+    )
+    messages = f"arrayMap(m -> {fields}, JSONExtract({listed}, '{_MESSAGE}'))"
+    return f"arrayFilter(m -> m.1 != '' OR m.2 != '', arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
+
+
+def _part_text() -> str:
+    name, arguments = "p.name, p.toolName, p.function.name", "p.arguments, p.args, p.input, p.function.arguments"
+    return (
+        f"arrayFirst(y -> y != '', [if(p.type IN {values(_OPAQUE_PARTS)}, concat('[', p.type, ']'), ''),"
+        " p.content, p.text, p.thinking, p.response, p.result, p.output,"
+        f" if(concat({name}) = '', '', concat('[tool call ', {name}, '] ', {arguments})),"
+        " if(p.type = '', '', concat('[', p.type, ']'))])"
+    )

@@ -69,13 +69,8 @@ def first_of(expressions: Iterable[str]) -> str:
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """`text` by its other name (compared in lower case), else as it is."""
-    return f"transform(lower({text}), {array(names)}, {array(names.values())}, {text})"
-
-
-def any_prefix(text: str, prefixes: Iterable[str]) -> str:
-    """Whether `text` starts with one of `prefixes`."""
-    return "(" + " OR ".join(f"startsWith({text}, {literal(prefix)})" for prefix in prefixes) + ")"
+    """`text` in lower case, by its other name where it has one."""
+    return f"transform(lower({text}), {array(names)}, {array(names.values())})"
 
 
 EMPTY = "''"

@@ -8,17 +8,21 @@ those stages takes along only what the later ones need.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from schemas.attributes import (
     EVENT_TEXT_KEYS,
+    FOREIGN_EVENTS,
+    MESSAGE_EVENTS,
     OPERATIONS,
     PROVIDERS,
     RESOURCE_COLUMNS,
     SPAN_COLUMNS,
     TEXT_KEYS,
+    USAGE_DETAILS,
     Column,
 )
-from schemas.conversation import MAX_NUMBERED, MESSAGE_EVENTS, TEXT_CODE, conversation_stages, numbered_text_pattern, text_codes
+from schemas.conversation import TEXT_CODE, TOOLS, conversation_stages, dropped_codes, numbered_text_condition, text_codes
 from schemas.cost_sql import cost_stages
 from schemas.sql import Columns, array, first_of, literal, renamed, select, staged, values
 
@@ -43,15 +47,15 @@ _OWN_FORM = ("operation", "provider", "error_type", "target", "release", "langfu
 
 def view_select() -> str:
     """The SELECT of the view, from `otlp_requests` to the columns of `spans`."""
-    messages = conversation_stages()
+    m = conversation_stages()
     price, step, cost, version = cost_stages("provider", "model", "time", *_BUCKETS)
     stages = (
-        _sorted_codes(),
-        _sorted(),
-        _split(),
-        _column_texts() | messages[0],
-        _numbers() | messages[1],
-        _usage() | _identity() | _names() | _release() | {"invalid_attributes": _invalid()} | messages[2],
+        _sorted_codes() | m[0],
+        _sorted() | m[1],
+        _split() | m[2],
+        _column_texts() | m[3],
+        _numbers() | m[4],
+        _usage() | _identity() | _names() | _release() | {"invalid_attributes": _invalid()} | m[5],
         _tokens() | _derived() | price,
         step,
         cost,
@@ -141,9 +145,11 @@ def _sorted_codes() -> Columns:
         key: (index + 1) * _RANKS + rank for index, column in enumerate(SPAN_COLUMNS) for rank, key in enumerate(column.keys)
     }
     codes |= text_codes()
+    own = f"e.name IN {values(FOREIGN_EVENTS)}"
+    of_events = f"arrayMap(e -> if({own}, arrayResize([''], length(e.attributes.key)), e.attributes.key), s_events)"
     return {
         "codes": f"arrayMap(x -> transform(x, {array(codes)}, {list(codes.values())}, toUInt16(0)),"
-        " arrayConcat(k, arrayFlatten(s_events.attributes.key)))"
+        f" arrayConcat(k, arrayFlatten({of_events})))"
     }
 
 
@@ -167,25 +173,39 @@ def _column_texts() -> Columns:
     return {f"t_{column.name}": f"known_texts[indexOf(known_columns, {i + 1})]" for i, column in enumerate(SPAN_COLUMNS)}
 
 
-def _numbers() -> dict[str, str]:
-    """Numbers out of their texts, or NULL; the token buckets are not disjoint yet."""
-    return {f"r_{column.name}": _read(column) for column in SPAN_COLUMNS if column.type in _NUMERIC}
+_COUNTS = tuple(column.name for column in SPAN_COLUMNS if column.type == "count")
+_TIMES = tuple(column.name for column in SPAN_COLUMNS if column.type in ("seconds", "milliseconds"))
 
 
-_NUMERIC = ("count", "seconds", "milliseconds")
+def _numbers() -> Columns:
+    """Numbers out of their texts, or NULL; the token buckets are not disjoint yet.
+
+    Counts that no attribute has are looked up in Langfuse's JSON of all counts.
+    """
+    keys = array(USAGE_DETAILS[name] for name in _COUNTS)
+    texts = f"arrayMap((t, key) -> if(t = '', JSONExtractRaw(t_usage_details, key), t), {_texts_of(_COUNTS)}, {keys})"
+    number = "toFloat64OrNull(t)"
+    return {
+        "counts": f"arrayMap(t -> accurateCastOrNull(if({number} <= {_MAX_TOKENS}, {number}, NULL), 'UInt64'), {texts})",
+        "times": f"arrayMap(t -> if({number} >= 0 AND {number} < 1e12, {number}, NULL), {_texts_of(_TIMES)})",
+    }
 
 
-def _read(column: Column) -> str:
-    number = f"toFloat64OrNull(t_{column.name})"
-    if column.type == "count":
-        return f"accurateCastOrNull(if({number} <= {_MAX_TOKENS}, {number}, NULL), 'UInt64')"
-    return f"if({number} >= 0 AND {number} < 1e12, {number}, NULL)"
+def _texts_of(names: Iterable[str]) -> str:
+    return "[" + ", ".join(f"t_{name}" for name in names) + "]"
+
+
+def _count(name: str) -> str:
+    return f"counts[{_COUNTS.index(name) + 1}]"
 
 
 def _usage() -> Columns:
     """Which cached tokens there are, and whether the client counted them beside the input instead of within."""
-    cached = "(ifNull(r_cache_read_tokens, 0) + ifNull(r_cache_write_tokens, 0))"
-    return {"cached": cached, "exclusive": f"ifNull({cached} > r_input_tokens, 0)"}
+    cached = f"(ifNull({_count('cache_read_tokens')}, 0) + ifNull({_count('cache_write_tokens')}, 0))"
+    return {
+        "cached": cached,
+        "exclusive": f"ifNull({cached} > {_count('input_tokens')}, 0) OR (t_usage_details != '' AND t_input_tokens = '')",
+    } | {f"r_{name}": _count(name) for name in _COUNTS}
 
 
 def _tokens() -> dict[str, str]:
@@ -197,7 +217,7 @@ def _tokens() -> dict[str, str]:
         "output_tokens": "r_output_tokens + if(r_reasoning_tokens > r_output_tokens, r_reasoning_tokens, 0)",
         "reasoning_tokens": "r_reasoning_tokens",
         "usage_convention": "multiIf(isNull(r_input_tokens), '', exclusive, 'exclusive', 'inclusive')",
-        "time_to_first_token_ms": "coalesce(r_time_to_first_token_s * 1000, r_time_to_first_token_ms)",
+        "time_to_first_token_ms": "coalesce(times[1] * 1000, times[2])",
     }
 
 
@@ -215,12 +235,9 @@ def _release() -> dict[str, str]:
 
 
 def _invalid() -> str:
-    checks = [
-        f"if(t_{column.name} != '' AND isNull(r_{column.name}), {literal(column.name)}, '')"
-        for column in SPAN_COLUMNS
-        if column.type in _NUMERIC
-    ]
-    return f"arrayFilter(x -> x != '', [{', '.join(checks)}])"
+    names = (*_COUNTS, *_TIMES)
+    values_read = "arrayConcat(arrayMap(n -> isNull(n), counts), arrayMap(n -> isNull(n), times))"
+    return f"arrayFilter((x, t, unread) -> t != '' AND unread, {array(names)}, {_texts_of(names)}, {values_read})"
 
 
 def _instant(nanoseconds: str) -> str:
@@ -243,21 +260,36 @@ def _identity() -> dict[str, str]:
         "kind": "transform(s_kind, [1, 2, 3, 4, 5], ['internal', 'server', 'client', 'producer', 'consumer'], '')",
         "status": "transform(s_status.code, [1, 2], ['ok', 'error'], 'unset')",
         "status_message": "s_status.message",
-        "error_type": "t_error_type",
+        "error_type": "if(t_error_type = '' AND s_status.code = 2, t_exception_type, t_error_type)",
     }
 
 
 def _names() -> dict[str, str]:
     return {
-        "operation": renamed("t_operation", OPERATIONS),
+        "operation": _operation(),
         "provider": renamed("t_provider", PROVIDERS),
         "model": "if(t_response_model != '', t_response_model, t_request_model)",
         **{name: f"t_{name}" for name in _PLAIN},
+        "tool_name": f"if(t_tool_name = '' AND lower(t_operation) IN {values(TOOLS)},"
+        " if(startsWith(s_name, 'execute_tool '), substring(s_name, 14), s_name), t_tool_name)",
         "finish_reasons": "if(startsWith(t_finish_reasons, '['), JSONExtract(t_finish_reasons, 'Array(String)'),"
         " arrayFilter(x -> x != '', [t_finish_reasons]))",
         "links": "arrayMap(l -> (lower(hex(l.trace_id)), lower(hex(l.span_id))), s_links)",
         "events": _events(),
     }
+
+
+def _operation() -> str:
+    """What the span says it does, else what its attributes imply.
+
+    A tool's name implies a tool. A model and tokens imply a chat, but not on a server that was called by another span:
+    the caller reports the same usage.
+    """
+    implied = (
+        "multiIf(t_tool_name != '', 'execute_tool', t_input_tokens != '' AND concat(t_request_model, t_response_model) != ''"
+        " AND (s_kind != 2 OR s_parent_span_id = ''), 'chat', '')"
+    )
+    return f"if(t_operation = '', {implied}, {renamed('t_operation', OPERATIONS)})"
 
 
 def _derived() -> dict[str, str]:
@@ -281,10 +313,10 @@ def _preview(text: str) -> str:
 def _kept() -> str:
     """Which attributes no column holds: not the texts, and not a value that a column keeps under its first name."""
     firsts = [(i + 1) * _RANKS for i, column in enumerate(SPAN_COLUMNS) if _keeps_its_form(column)]
-    numbered = f"is_numbered AND c = 0 AND length(k) <= {3 * MAX_NUMBERED} AND match(x, {literal(numbered_text_pattern())})"
     return (
-        f"arrayMap((x, c) -> c < {TEXT_CODE} AND (NOT has({firsts}, c) OR notEmpty(invalid_attributes)) AND NOT ({numbered}),"
-        " k, arraySlice(codes, 1, length(k)))"
+        f"arrayMap((x, c, side) -> NOT (has({list(dropped_codes())}, c)"
+        f" OR has({firsts}, c) AND empty(invalid_attributes) OR {numbered_text_condition('x', 'side')}),"
+        " k, arraySlice(codes, 1, length(k)), numbered_sides)"
     )
 
 
