@@ -61,10 +61,9 @@ def alert_blocks(notice: Notice, public_url: str | None) -> list[Block]:
     """The blocks of one alert."""
     blocks: list[Block] = [
         {"type": "header", "text": {"type": "plain_text", "text": escape(_headline(notice), MAX_HEADER), "emoji": False}},
-        {"type": "section", "text": _text(escape(notice.summary, MAX_SECTION))},
+        _section(escape(notice.summary, MAX_SECTION)),
     ]
-    blocks += [_comparison(evidence) for evidence in notice.evidence[:MAX_COMPARISONS]]
-    return [*blocks, _context([_facts(notice), *_links(notice, public_url)])]
+    return [*blocks, *_comparisons(notice), _context([_facts(notice), *_links(notice, public_url)])]
 
 
 def escape(text: str, limit: int) -> str:
@@ -94,6 +93,22 @@ def _headline(notice: Notice) -> str:
     return f"{'ROLLBACK' if notice.kind == 'rollback' else word} · {notice.title}"
 
 
+def _comparisons(notice: Notice) -> list[Block]:
+    """The leading comparison in full and the others in a line each; with a rollback, only what it was about."""
+    if not notice.evidence:
+        return []
+    first, *others = notice.evidence[:MAX_COMPARISONS]
+    if notice.kind == "rollback":
+        counts = f"{first.n_candidate} requests of {first.candidate} against {first.n_baseline} of {first.baseline}"
+        return [_section(escape(f"It was about {_line(first)}, {counts}.", MAX_SECTION))]
+    also = escape("\n".join(_line(evidence) for evidence in others), MAX_FIELD)
+    return [_comparison(first), *([_section(f"*Compared as well*\n{also}")] if others else [])]
+
+
+def _line(evidence: Evidence) -> str:
+    return f"{evidence.metric} {effect_text(evidence)}, interval {interval_text(evidence)}"
+
+
 def _comparison(evidence: Evidence) -> Block:
     window = f"{evidence.window_start:%H:%M:%S} to {evidence.window_end:%H:%M:%S} UTC"
     figures = {
@@ -115,13 +130,22 @@ def _facts(notice: Notice) -> str:
 
 def _links(notice: Notice, public_url: str | None) -> list[str]:
     if public_url is None:
-        return [f"{escape(name, 100)}: `{escape(path, 400)}`" for name, path in notice.links.items()]
-    return [f"<{_url(absolute(path, public_url))}|{escape(name, 100)}>" for name, path in notice.links.items()]
+        return [f"{_label(name)}: `{escape(path, 400)}`" for name, path in notice.links.items()]
+    return [f"<{_url(absolute(path, public_url))}|{_label(name)}>" for name, path in notice.links.items()]
+
+
+def _label(name: str) -> str:
+    """The first digits of a trace id tell traces apart; the address has them all."""
+    return escape(name, 15)
 
 
 def _url(url: str) -> str:
     """An address inside <…|…>: neither sign may end it early."""
     return escape(url.replace("|", "%7C").replace(">", "%3E").replace("<", "%3C").replace(" ", "%20"), 1000)
+
+
+def _section(mrkdwn: str) -> Block:
+    return {"type": "section", "text": _text(mrkdwn)}
 
 
 def _context(texts: list[str]) -> Block:

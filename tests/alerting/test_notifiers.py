@@ -131,6 +131,15 @@ def test_payloads_are_as_in_the_golden_files(name: str, firing: bool) -> None:
     assert build(message, PUBLIC) == json.loads(file.read_text())
 
 
+def test_the_message_of_a_rollback_says_what_it_was_about() -> None:
+    told = notice(transition="succeeded", summary="82 of 82 spans begun since carry v1").model_copy(update={"kind": "rollback"})
+    _, summary, about, _ = slack.alert_blocks(told, PUBLIC)
+    assert summary["text"]["text"] == "82 of 82 spans begun since carry v1"
+    assert about["text"]["text"] == (
+        "It was about cost.usd +61 %, interval +41 % to +86 % (99.98 %), 45 requests of v2 against 612 of v1."
+    )
+
+
 def test_a_group_with_one_firing_alert_fires() -> None:
     body = webhook.payload(envelope(notice(firing=False), notice(labels={"release": "v3"})), None)
     assert body["status"] == "firing"
