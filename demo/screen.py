@@ -76,7 +76,7 @@ class Screen:
         head.append(first)
         self._console.print(head, soft_wrap=True)
         for other in others:
-            self.line(f"{'':35}{other}")
+            self.line(f"{'':36}{other}")
 
     def seconds(self, figures: Mapping[str, float]) -> None:
         """The times of the story."""
@@ -94,7 +94,7 @@ class Screen:
         )
         self.line(
             f"  At this traffic of {saving.requests_per_s:.1f} requests/s, {CANDIDATE} costs ${saving.usd_per_hour:.2f} more "
-            f"each hour that it stayed; it was gone after {served} requests and ${served * saving.extra_usd:.3f}."
+            f"each hour that it stays; it was gone after {served} requests and ${served * saving.extra_usd:.3f}."
         )
 
     def failed(self, why: str, where: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -76,3 +77,24 @@ def _lives(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_processes_end_even_when_the_demo_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import os, sys, time
+from pathlib import Path
+from demo.children import Children
+children = Children(Path({str(tmp_path)!r}))
+child = children.start("web", [sys.executable, "-c", {READY!r}], os.environ)
+children.wait_ready(child)
+print(child.process.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert _lives(pid)
+        parent.kill()
+    while _lives(pid):
+        time.sleep(0.01)
