@@ -110,10 +110,11 @@ class EmbeddedTraceLog:
         )
         self._offsets = itertools.count(rows[0]["last"] + 1 if rows[0]["n"] else 0)
         recent = await self._store.query(
-            "SELECT DISTINCT record_hash FROM spans WHERE received_at > {since:DateTime64(3, 'UTC')} LIMIT {limit:UInt32}",
+            "SELECT record_hash FROM spans WHERE received_at > {since:DateTime64(3, 'UTC')}"
+            " GROUP BY record_hash ORDER BY max(received_at) DESC LIMIT {limit:UInt32}",
             {"since": self._clock() - RETRY_WINDOW, "limit": REMEMBERED},
         )
-        self._stored.update((row["record_hash"], None) for row in recent)
+        self._stored.update((row["record_hash"], None) for row in reversed(recent))
 
     async def _commit_forever(self) -> None:
         while not (self._stopping and not self._waiting):

@@ -14,6 +14,7 @@ from functools import cached_property
 
 _VARINT, _BYTES = 0, 2
 _PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
+_LATEST_NS = 2**62  # the year 2116; dates of the store and of Python go further
 _LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
 
 
@@ -73,6 +74,8 @@ class Envelope:
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
         if isinstance(received, bytes) or isinstance(spans, bytes):
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
+        if not 0 < received < _LATEST_NS or spans >= 2**32:
+            raise MalformedEnvelopeError("a number of the envelope is out of range")
         return cls(project.decode(), received, spans, request)
 
 

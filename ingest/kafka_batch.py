@@ -101,9 +101,11 @@ def cut(records: Sequence[Fetched], max_spans: int, max_bytes: int) -> int:
 
 
 def next_range(fetched: Sequence[Fetched], replay: Intent | None, max_spans: int, max_bytes: int) -> list[Fetched]:
-    """The next range of a partition: the one of the intent exactly, once it is all there; else what fits a batch."""
-    if replay is None:
-        return list(fetched[: cut(fetched, max_spans, max_bytes)])
-    if not fetched or fetched[-1].offset < replay.last:
+    """The next range of a partition: the one of the intent exactly, once it is all there; else what fits a batch.
+
+    Records of an intent that Kafka no longer keeps cannot be waited for.
+    """
+    if replay is not None and (not fetched or fetched[-1].offset < replay.last):
         return []
-    return [record for record in fetched if record.offset <= replay.last]
+    repeated = [record for record in fetched if replay is not None and record.offset <= replay.last]
+    return repeated or list(fetched[: cut(fetched, max_spans, max_bytes)])

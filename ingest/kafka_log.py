@@ -13,6 +13,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    ProducerClosed,
     ProducerFenced,
     UnknownProducerId,
 )
@@ -24,7 +25,7 @@ from schemas.sections import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 20_000
 _RETRY_AFTER_S = 5
-_BROKEN = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)
+_BROKEN = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId)
 
 _log = structlog.get_logger("ingest.kafka")
 

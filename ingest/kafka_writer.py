@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections import OrderedDict
@@ -33,7 +32,7 @@ from ingest.writer import LogRecord, insert_records
 from schemas.instruments import Instruments
 from schemas.sections import IngestSettings, KafkaSettings
 from storage.clickhouse import ClickHouseStore, StoreError
-from storage.control import ControlDatabase
+from storage.control import ControlDatabase, ControlError
 from storage.migrations import check_store
 from storage.progress import Progress, publish_progress
 
@@ -113,6 +112,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._storing = asyncio.Lock()
         self._revoking = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._published_at = 0.0
         self._failed: Exception | None = None
         self.halted: str | None = None
@@ -131,6 +131,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         producer = open_producer(self._kafka)
         consumer = self._open_consumer()
         self._failed = None
+        self._stopping = stopping
         self._partitions.clear()
         try:
             await producer.start()
@@ -231,6 +232,8 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         partition = self._partitions.get(name)
         if partition is None:
             return 0
+        if records[-1].offset < (partition.stored_up_to or 0):
+            raise StalledError(f"the offsets of partition {name.partition} start again: the topic was made anew")
         taken = [Fetched.read(record.offset, record.value) for record in records if record.offset >= (partition.expected or 0)]
         if taken and partition.misses(taken[0].offset):
             # Fetched for an earlier assignment of this partition, which stood further on.
@@ -262,22 +265,29 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _store_range(self, partition: _Partition, batch: list[Fetched], dead_letters: DeadLetters) -> bool:
         """Insert one range and put aside what cannot be stored; False when the partition was taken away meanwhile."""
         number, last = partition.name.partition, batch[-1].offset
+        if partition.replay is not None and len(batch) != partition.replay.count:
+            _log.error("replay_incomplete", partition=number, found=len(batch), intended=partition.replay.count)
         records = [(number, record.offset, record.envelope) for record in batch if record.envelope is not None]
         fresh = first_of_each(records, partition.known)
-        if not await self._insert(fresh, dead_letters):
+        stored = await self._insert(fresh, dead_letters)
+        if stored is None:
             return False
         for record in batch:
             if record.envelope is None:
                 await self._put_aside(dead_letters, number, record.offset, record.value, "the record is not an envelope")
         partition.fetched = [record for record in partition.fetched if record.offset > last]
         partition.replay = None
-        partition.remember(fresh, last)
+        partition.remember(stored, last)
         return True
 
-    async def _insert(self, records: Sequence[LogRecord], dead_letters: DeadLetters) -> bool:
-        """Insert, as often as the store's surroundings make necessary; a record it cannot read is found by halving."""
+    async def _insert(self, records: Sequence[LogRecord], dead_letters: DeadLetters) -> list[LogRecord] | None:
+        """Insert, as often as the store's surroundings make necessary; a record it cannot read is found by halving.
+
+        Returns what is in the store now, without the records that were put aside: what is remembered must be what a
+        restarted writer reads from the store, else its replay differs. None when the writer has to let go meanwhile.
+        """
         if not records:
-            return True
+            return []
         token = deduplication_token(self._kafka.topic, records)
         for attempt in itertools.count():
             try:
@@ -288,31 +298,38 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 if not error.transient:
                     return await self._divide(records, error, dead_letters)
                 _log.error("insert_failed", error=error.advice, attempt=attempt)
-                if await self._revoked_within(_RETRY_S[min(attempt, len(_RETRY_S) - 1)]):
-                    return False
+                if await self._leaving_within(_RETRY_S[min(attempt, len(_RETRY_S) - 1)]):
+                    return None
             else:
                 self._instruments.spans_written.inc(spans_of(records))
                 dead_letters.stored(len(records))
-                return True
+                return list(records)
         raise AssertionError("itertools.count never ends")
 
-    async def _divide(self, records: Sequence[LogRecord], error: StoreError, dead_letters: DeadLetters) -> bool:
+    async def _divide(
+        self, records: Sequence[LogRecord], error: StoreError, dead_letters: DeadLetters
+    ) -> list[LogRecord] | None:
         if len(records) > 1:
             middle = len(records) // 2
-            return await self._insert(records[:middle], dead_letters) and await self._insert(records[middle:], dead_letters)
+            first = await self._insert(records[:middle], dead_letters)
+            second = None if first is None else await self._insert(records[middle:], dead_letters)
+            return None if first is None or second is None else first + second
         number, offset, envelope = records[0]
         await self._put_aside(dead_letters, number, offset, envelope.encode(), str(error))
-        return True
+        return []
 
     async def _put_aside(self, dead_letters: DeadLetters, number: int, offset: int, value: bytes, error: str) -> None:
         _log.error("dead_letter", partition=number, offset=offset, error=error)
         await dead_letters.put(value, self._kafka.topic, number, offset, error)
         self._instruments.dead_letters.inc()
 
-    async def _revoked_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._revoking.wait(), seconds)
-        return self._revoking.is_set()
+    async def _leaving_within(self, seconds: float) -> bool:
+        """Wait before the next attempt; whether the partitions are taken away, or the writer is stopped, meanwhile."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._revoking, self._stopping)]
+        done, pending = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        return bool(done)
 
     async def _commit(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, OffsetAndMetadata]) -> bool:
         """Commit as the generation of the group that was assigned these partitions; False when it is no longer that."""
@@ -335,16 +352,22 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             for p in self._partitions.values()
             if (watermark := self._watermark(p, consumer)) is not None
         }
-        if found:
+        try:
             await self._control.write(lambda conn: publish_progress(conn, self._kafka.topic, found, self._clock()))
+        except ControlError as error:  # the readers see an old watermark, and wait; the traces are stored all the same
+            _log.error("progress_not_published", error=str(error))
 
     def _watermark(self, partition: _Partition, consumer: AIOKafkaConsumer) -> datetime | None:
-        """Now, when everything in the partition is stored; else as new as the newest record stored."""
+        """When Kafka was last asked, if everything in the partition was stored then; else as new as the newest record stored.
+
+        Kafka not answering looks like a partition without news; the moment of its last answer tells them apart.
+        """
         end = consumer.highwater(partition.name)
         stored = partition.stored_up_to
         self._instruments.log_lag.labels(str(partition.name.partition)).set(max(0, (end or 0) - (stored or 0)))
         caught_up = end is not None and (stored or 0) >= end
-        newest = self._clock() if caught_up else partition.newest
+        asked_ms = consumer.last_poll_timestamp(partition.name)
+        newest = datetime.fromtimestamp(asked_ms / 1000, UTC) if caught_up and asked_ms else partition.newest
         return None if newest is None else newest - SLOWEST_APPEND
 
     async def _check_stalled(self, consumer: AIOKafkaConsumer) -> None:
@@ -353,8 +376,9 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         Raises:
             StalledError: so it is.
         """
-        ends = await consumer.end_offsets(list(self._partitions))
-        behind = {name.partition: end for name, end in ends.items() if end > (self._partitions[name].stored_up_to or 0)}
+        stored = {name: partition.stored_up_to or 0 for name, partition in self._partitions.items()}
+        ends = await consumer.end_offsets(list(stored))
+        behind = {name.partition for name, end in ends.items() if end > stored[name]}
         if behind:
             raise StalledError(f"partitions {sorted(behind)} have records and none came for {STALLED_AFTER_S:.0f} s")
 

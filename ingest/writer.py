@@ -8,6 +8,10 @@ from importlib.resources import files
 from ingest.envelope import Envelope, frame_records
 from storage.clickhouse import ClickHouseStore
 
+MIN_FREE_DISK_BYTES = 256 * 1024 * 1024
+"""Below it nothing is inserted. chDB 26.9 takes a file cut short by a full disk for whole, in inserts and in merges of what
+was stored long before; so the last bytes of a disk are never touched."""
+
 LogRecord = tuple[int, int, Envelope]
 """(log partition, log offset, envelope)"""
 
@@ -29,6 +33,7 @@ def _settings(token: str) -> dict[str, object]:
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "async_insert": 0,
+        "min_free_disk_bytes_to_perform_insert": MIN_FREE_DISK_BYTES,
         # The stages of the view are written as they should run; rewriting them takes longer than a small insert.
         "query_plan_enable_optimizations": 0,
         "optimize_and_compare_chain": 0,

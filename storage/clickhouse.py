@@ -48,7 +48,7 @@ TRANSIENT_CODES: dict[int, str] = {
     210: "the connection broke: check the network and the server",
     241: "there is not enough memory: reduce the load or raise the limit",
     242: "the table is read-only: check the replica and its keeper",
-    243: "the disk is full: free some space or shorten ingest.retention_days",
+    243: "the disk is full or nearly so: free some space or shorten ingest.retention_days",
     252: "too many parts wait for merging: reduce the load, or check the disk",
     285: "too few replicas are alive: check the cluster",
     319: "the outcome of the insert is unknown: check the cluster",

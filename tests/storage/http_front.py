@@ -7,7 +7,9 @@ chDB is the engine of the server: what this adds is the way there, as a process 
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +66,11 @@ class HttpFront:
             assert self._process.status() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the running process."""
+        assert self._process is not None
+        os.kill(self._process.pid, number)
 
     def kill9(self) -> None:
         """SIGKILL; harmless when it does not run."""
