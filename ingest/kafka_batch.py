@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ingest.envelope import Envelope, MalformedEnvelopeError
 from ingest.writer import LogRecord
@@ -65,6 +66,17 @@ def deduplication_token(topic: str, records: Sequence[LogRecord]) -> str:
         digest.update(f"{offset}:{envelope.received_at_ns}:".encode() + envelope.body_hash)
     partition, first, _ = records[0]
     return f"{topic}:{partition}:{first}-{records[-1][1]}:{digest.hexdigest()[:16]}"
+
+
+def watermark(stored_up_to: int | None, end: int | None, asked_at: datetime | None, newest: datetime | None) -> datetime | None:
+    """Up to when everything of a partition is stored; None when that is not known.
+
+    `end` is where the partition ended at `asked_at`, when Kafka last answered: with everything stored it is that moment,
+    for a Kafka that does not answer looks like a partition without news. Else it is as new as the newest record stored.
+    """
+    if end is not None and asked_at is not None and (stored_up_to or 0) >= end:
+        return asked_at
+    return newest
 
 
 def spans_of(records: Iterable[LogRecord]) -> int:

@@ -25,6 +25,7 @@ from ingest.kafka_batch import (
     next_range,
     parse_intent,
     spans_of,
+    watermark,
 )
 from ingest.kafka_log import open_producer
 from ingest.kafka_topics import check_topics, connection_options
@@ -348,9 +349,9 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             return
         self._published_at = now
         found = {
-            p.name.partition: Progress(p.stored_up_to or 0, watermark)
+            p.name.partition: Progress(p.stored_up_to or 0, stored_to)
             for p in self._partitions.values()
-            if (watermark := self._watermark(p, consumer)) is not None
+            if (stored_to := self._watermark(p, consumer)) is not None
         }
         try:
             await self._control.write(lambda conn: publish_progress(conn, self._kafka.topic, found, self._clock()))
@@ -358,17 +359,12 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             _log.error("progress_not_published", error=str(error))
 
     def _watermark(self, partition: _Partition, consumer: AIOKafkaConsumer) -> datetime | None:
-        """When Kafka was last asked, if everything in the partition was stored then; else as new as the newest record stored.
-
-        Kafka not answering looks like a partition without news; the moment of its last answer tells them apart.
-        """
-        end = consumer.highwater(partition.name)
-        stored = partition.stored_up_to
+        end, stored = consumer.highwater(partition.name), partition.stored_up_to
         self._instruments.log_lag.labels(str(partition.name.partition)).set(max(0, (end or 0) - (stored or 0)))
-        caught_up = end is not None and (stored or 0) >= end
         asked_ms = consumer.last_poll_timestamp(partition.name)
-        newest = datetime.fromtimestamp(asked_ms / 1000, UTC) if caught_up and asked_ms else partition.newest
-        return None if newest is None else newest - SLOWEST_APPEND
+        asked_at = datetime.fromtimestamp(asked_ms / 1000, UTC) if asked_ms else None
+        found = watermark(stored, end, asked_at, partition.newest)
+        return None if found is None else found - SLOWEST_APPEND
 
     async def _check_stalled(self, consumer: AIOKafkaConsumer) -> None:
         """A consumer may hang without a sign: there are records, and none come.
