@@ -173,6 +173,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=self._settings.batch_bytes,
             fetch_max_bytes=4 * self._settings.batch_bytes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ingest.envelope import Envelope
@@ -82,6 +82,6 @@ async def all_delivered(store: ClickHouseStore, ledger: Ledger) -> bool:
     return ledger.acknowledged <= set(await delivered(store))
 
 
-def report(name: str, verdict: Verdict, say: Callable[[str], None] = print, **counts: int) -> None:
+def report(name: str, verdict: Verdict, **counts: int) -> None:
     """One line for whoever reads the run (`pytest -rP` shows it)."""
-    say(f"{name}: {verdict}, " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    print(f"{name}: {verdict}, " + ", ".join(f"{count} {what}" for what, count in counts.items()))

@@ -22,7 +22,7 @@ from tests.ingest.logs import until
 from tests.ingest.oracle import Ledger, Verdict, judge, kills, report
 from tests.ingest.served import ServeProcess, post, senders, stored
 
-KILLS = kills(4)
+KILLS = kills(3)
 pytestmark = pytest.mark.timeout(120 + 60 * KILLS)
 
 

@@ -18,6 +18,7 @@ from storage.clickhouse import ClickHouseStore
 from storage.migrations import SchemaMismatchError
 from tests.ingest.logs import EmbeddedUnderTest, LogUnderTest, ids_of, kafka_log, span_ids, until
 from tests.ingest.spans import make_envelope, make_span
+from tests.kafka.broker import Broker
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -111,6 +112,35 @@ async def test_a_record_that_cannot_be_stored_fails_alone(store: ClickHouseStore
     assert [type(outcome) for outcome in outcomes] == [*[type(None)] * 3, RefusedRecordError, *[type(None)] * 3]
     await log.stop()
     assert await span_ids(store) == ids_of(*good)
+
+
+async def test_after_a_restart_the_newest_requests_are_the_ones_remembered(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.embedded_log.REMEMBERED", 3)
+    now = datetime.now(UTC)
+    sent = [make_envelope("default", [make_span()], now - timedelta(seconds=10 - n)) for n in range(10)]
+    under_test = EmbeddedUnderTest(store)
+    await under_test.log.start()
+    await under_test.log.append(sent)
+    await under_test.restart()
+    await under_test.log.append(sent[-3:])
+    await under_test.log.stop()
+    assert await span_ids(store) == ids_of(*sent)
+
+
+@pytest.mark.kafka
+async def test_a_producer_that_can_send_no_more_is_built_anew(
+    kafka_broker: Broker, kafka_topic: str, store: ClickHouseStore, tmp_path: Path
+) -> None:
+    [first, second] = envelopes(2)
+    async with kafka_log(kafka_broker, kafka_topic, store, tmp_path) as on_kafka:
+        await on_kafka.log.append([first])
+        await on_kafka.log._producer.stop()
+        with pytest.raises(TraceLogError, match="check the brokers"):
+            await on_kafka.log.append([second])
+        await on_kafka.log.append([second])
+        await arrived(store, first, second)
 
 
 async def test_the_embedded_watermark_waits_for_what_is_unwritten(store: ClickHouseStore) -> None:

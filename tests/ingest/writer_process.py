@@ -27,20 +27,25 @@ from storage.migrations import migrate_store
 from tests.kafka.process import TetheredProcess
 
 START_TIMEOUT_S = 90.0
+WAIT_TIMEOUT_S = 120.0
 READY = "the writer is ready"
+
+
+Point = Literal["before the intent", "after the intent", "after the insert", "after the last commit"]
 
 
 @dataclass(frozen=True)
 class Orders:
-    """How the writer runs. It kills itself when it has reached `dies_at` for the `dies_after`th time; "" never does."""
+    """How the writer runs. It sends itself `dies_by` when it has reached `dies_at` for the `dies_after`th time."""
 
     bootstrap: str
     topic: str
     store_url: str
     control: str
-    session_timeout_ms: int = 10_000
-    dies_at: Literal["", "before the intent", "after the intent", "after the insert", "after the last commit"] = ""
+    session_timeout_ms: int
+    dies_at: Point | None = None
     dies_after: int = 3
+    dies_by: int = signal.SIGKILL
     deduplicates: bool = True
 
 
@@ -49,11 +54,11 @@ class WriterProcess:
 
     def __init__(self, orders: Orders, log: Path) -> None:
         self._log = log
-        said = self._said()
+        said = self.said().count(READY)
         command = [sys.executable, "-m", "tests.ingest.writer_process", json.dumps(asdict(orders))]
         self._process = TetheredProcess(command, log)
         end = time.monotonic() + START_TIMEOUT_S
-        while self._said() == said and self.status() is None:
+        while self.said().count(READY) == said and self.status() is None:
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
 
@@ -61,9 +66,17 @@ class WriterProcess:
         """The exit status, None while it runs."""
         return self._process.status()
 
+    def is_stopped(self) -> bool:
+        """Whether SIGSTOP has reached it (Linux tells so in its state)."""
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def send(self, number: signal.Signals) -> None:
         """A signal."""
         os.kill(self._process.pid, number)
+
+    def wait(self) -> int:
+        """Wait for it to end by itself; the exit status."""
+        return self._process.wait(WAIT_TIMEOUT_S)
 
     def kill9(self) -> None:
         """SIGKILL; harmless when it does not run."""
@@ -72,10 +85,11 @@ class WriterProcess:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.send(signal.SIGTERM)
-        return self._process.wait(60)
+        return self._process.wait(WAIT_TIMEOUT_S)
 
-    def _said(self) -> int:
-        return self._log.read_text().count(READY) if self._log.exists() else 0
+    def said(self) -> str:
+        """Its log."""
+        return self._log.read_text() if self._log.exists() else ""
 
 
 class _Mortal(KafkaWriter):
@@ -86,11 +100,11 @@ class _Mortal(KafkaWriter):
         self._orders = orders
         self._left = orders.dies_after
 
-    def _reached(self, point: str) -> None:
+    def _reached(self, point: Point) -> None:
         if point == self._orders.dies_at:
             self._left -= 1
             if not self._left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._orders.dies_by)
 
     async def _commit(self, consumer: Any, offsets: dict[TopicPartition, OffsetAndMetadata]) -> bool:
         intended = any(parse_intent(offset.metadata) for offset in offsets.values())
@@ -102,10 +116,10 @@ class _Mortal(KafkaWriter):
 
 async def run(orders: Orders) -> None:
     """Write until SIGTERM."""
-    # The session is shortened for the tests that outlast it; the token is random for the negative control.
+    # Until the session of a killed writer is over, the next one waits; the token is random for the negative control.
     ingest.kafka_writer.SESSION_TIMEOUT_MS = orders.session_timeout_ms
     if not orders.deduplicates:
-        ingest.kafka_writer.deduplication_token = lambda topic, records: uuid.uuid4().hex
+        vars(ingest.kafka_writer)["deduplication_token"] = lambda topic, records: uuid.uuid4().hex
     stop = stop_on_signals(asyncio.get_running_loop())
     store = ClickHouseStore(orders.store_url)
     control = ControlDatabase(sqlite_url(Path(orders.control)))

@@ -41,6 +41,7 @@ controller.quorum.bootstrap.servers={host}:{controller_port}
 log.dirs={log_dir}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1

@@ -175,6 +175,17 @@ async def test_bytes_that_are_no_record_are_refused_whole(migrated_store: ClickH
     assert await migrated_store.query("SELECT count() AS n FROM spans") == [{"n": 0}]
 
 
+async def test_no_place_for_a_temporary_file_is_a_matter_of_the_disk(
+    chdb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ClickHouseStore(chdb_url, database="default")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StoreError, match="free some disk space") as caught:
+        await store.insert_raw("any", b"x", "Protobuf", {})
+    assert caught.value.transient
+    await store.close()
+
+
 async def test_a_server_that_does_not_answer_is_named_with_the_fix() -> None:
     port = free_port()
     store = ClickHouseStore(f"http://user:hidden-word@{HOST}:{port}")
