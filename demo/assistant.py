@@ -16,6 +16,7 @@ import signal
 import httpx
 from openai import AsyncOpenAI, OpenAIError
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -90,9 +91,6 @@ def instrument_openai(provider: TracerProvider) -> None:
     """The published instrumentation, with today's conventions and with messages."""
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"
-    # It reads the two variables when it is imported.
-    from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
-
     OpenAIInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]  # the library has no types
 
 
