@@ -1,16 +1,14 @@
 """Messages as SQL: the sides of a conversation out of JSON, numbered keys, message events or plain text.
 
-The columns assumed are `k`, `v` (keys and texts of a span's attributes), `found` (texts by code, sorted), `s_events` and
-`event_texts`. Nothing here is quadratic in the number of messages: lambdas never take along an array of texts.
+The columns assumed are `k`, `v` (keys and texts of a span's attributes), `s_events`, `event_texts`, and the `t_` columns:
+the text of each column of the mapping and of each side's best key. Nothing here is quadratic in the number of messages:
+lambdas never take along an array of texts.
 """
 
 from __future__ import annotations
 
 from schemas.attributes import CONVERSATIONS, EVENT_TEXT_KEYS, MESSAGE_EVENTS, PARTS_KEY_START
 from schemas.sql import Columns, array, literal, values
-
-TEXT_CODE = 30_000
-_SIDE = 100
 
 _PART = (
     "Tuple(type String, content String, text String, thinking String, response String, result String, output String,"
@@ -58,6 +56,7 @@ _PIECES = {
 """What a numbered key holds, by the part after its number and its last part; the order within a message."""
 _IMAGE, _NAME, _ARGUMENTS = 4, 5, 6
 _GROUPS = [0, 1, 2, 2, 3, 3]
+_PREVIEW_CHARACTERS = 200
 _MESSAGE_BITS, _GROUP_BITS, _ITEM_BITS = 20, 2, 13
 _RENDERED_KEY = (
     r"^[a-z_]+[.][a-z_]+[.][0-9]{1,6}[.](message[.])?(role|content|(document|embedding|prompt|completion)[.](content|text)"
@@ -65,50 +64,39 @@ _RENDERED_KEY = (
 )
 
 
-def text_codes() -> dict[str, int]:
-    """A number for each key that carries text, ascending with falling precedence within a side."""
-    return {key: _low(index) + rank for index, side in enumerate(CONVERSATIONS) for rank, key in enumerate(side.keys)}
-
-
-def dropped_codes() -> tuple[int, ...]:
-    """The codes of texts that are kept as messages only."""
-    return tuple(code for key, code in text_codes().items() if not any(key in side.beside for side in CONVERSATIONS))
-
-
 def conversation_stages() -> tuple[Columns, ...]:
-    """Stages that end in `input_messages` and `output_messages`; the first ones use `k` and `v` alone, the fourth `found`.
+    """Stages that end in messages and previews. The second stage is the first to need `v`, the fourth to need `t_`.
 
-    What is alike for several sources is one expression over an array of them: analysing the view is a fixed cost of every
-    insert, and it grows with the number of functions.
+    What is alike for several sources is one expression over an array of them, and what is short is repeated: analysing the
+    view is a fixed cost of every insert, and it grows with the number of stages and functions.
     """
     pieces = (
-        f"arrayMap((side, path, kind, t) -> ({_order()}, {_piece()}), numbered_of, numbered_paths, {_kinds()}, numbered_texts)"
+        f"arrayMap((side, path, kind, t) -> ({_order()}, {_piece()}), {_numbered_of()}, {_paths()}, {_kinds()}, {_texts()})"
     )
     messages = f"arrayDifference(arrayMap(p -> bitShiftRight(p.1, {_GROUP_BITS + _ITEM_BITS + 1}), pieces))"
+    found = f"if(notEmpty(sides[{_index('documents')}]), sides[{_index('documents')}], sides[{_index('output')}])"
+    asked = f"sides[{_index('input')}]"
     return (
         {"numbered_sides": _numbered_sides()},
-        {
-            "numbered_paths": "arrayMap(x -> splitByChar('.', replaceOne(x, '.message.', '.')),"
-            " arrayFilter((x, side) -> side > 0, k, numbered_sides))",
-            "numbered_texts": "arrayFilter((x, side) -> side > 0, v, numbered_sides)",
-            "numbered_of": "arrayFilter(side -> side > 0, numbered_sides)",
-        },
         {
             "pieces": f"arraySort(p -> p.1, arrayFilter(p -> p.1 > 0, {pieces}))",
             "event_messages": f"arrayFilter(m -> m.1 IN {values(MESSAGE_EVENTS)}, {_event_messages()})",
         },
+        {"numbered": f"arrayMap(g -> {_grouped()}, arraySplit((p, step) -> step != 0, pieces, {messages}))"},
+        {"sides": f"arrayMap((ns, ms, t, role) -> {_side()}, {_numbered_by_side()}, {_parsed()}, {_sources()}, {_roles()})"},
         {
-            "numbered": f"arrayMap(g -> {_grouped()}, arraySplit((p, step) -> step != 0, pieces, {messages}))",
-            "sources": f"arrayMap((t, events) -> if(t = '' AND events != '', concat('[', events, ']'), t), {_written()},"
-            f" {_events_by_side()})",
-        },
-        {"sides": f"arrayMap((ns, ms, t, role) -> {_side()}, {_numbered_by_side()}, {_parsed()}, sources, {_roles()})"},
-        {
-            "input_messages": f"arrayConcat(sides[{_index('system')}], sides[{_index('input')}])",
-            "output_messages": f"if(notEmpty(sides[{_index('documents')}]), sides[{_index('documents')}],"
-            f" sides[{_index('output')}])",
+            "input_messages": f"arrayConcat(sides[{_index('system')}], {asked})",
+            "output_messages": found,
+            "input_preview": _preview(
+                f"arrayLast(x -> x != '', [arrayLast(m -> true, {asked}).2, arrayLast(m -> m.1 = 'user', {asked}).2])"
+            ),
+            "output_preview": _preview(f"arrayLast(m -> true, {found}).2"),
         },
     )
+
+
+def _preview(text: str) -> str:
+    return f"substringUTF8({text}, 1, {_PREVIEW_CHARACTERS})"
 
 
 def numbered_text_condition(key: str, side: str) -> str:
@@ -118,10 +106,6 @@ def numbered_text_condition(key: str, side: str) -> str:
 
 def _index(name: str) -> int:
     return [side.name for side in CONVERSATIONS].index(name) + 1
-
-
-def _low(side: int) -> int:
-    return TEXT_CODE + side * _SIDE
 
 
 def _roles() -> str:
@@ -134,9 +118,22 @@ def _numbered_sides() -> str:
     return f"arrayMap(x -> transform(substringIndex(x, '.', 2), {array(prefixes)}, {list(prefixes.values())}, toUInt8(0)), k)"
 
 
+def _numbered_of() -> str:
+    return "arrayFilter(side -> side > 0, numbered_sides)"
+
+
+def _paths() -> str:
+    keys = "arrayFilter((x, side) -> side > 0, k, numbered_sides)"
+    return f"arrayMap(x -> splitByChar('.', replaceOne(x, '.message.', '.')), {keys})"
+
+
+def _texts() -> str:
+    return "arrayFilter((x, side) -> side > 0, v, numbered_sides)"
+
+
 def _kinds() -> str:
     kind = f"transform(concat(path[4], '.', path[-1]), {array(_PIECES)}, {list(_PIECES.values())}, toUInt8(0))"
-    return f"arrayMap(path -> {kind}, numbered_paths)"
+    return f"arrayMap(path -> {kind}, {_paths()})"
 
 
 def _order() -> str:
@@ -165,10 +162,10 @@ def _grouped() -> str:
     )
 
 
-def _written() -> str:
-    """The text of each side's best key."""
-    bounds = ", ".join(f"({_low(i)}, {_low(i) + _SIDE})" for i in range(len(CONVERSATIONS)))
-    return f"arrayMap(b -> arrayFirst(x -> x.1 >= b.1 AND x.1 < b.2, found).2, [{bounds}])"
+def _sources() -> str:
+    """The text of each side's best key, else its message events."""
+    written = "[" + ", ".join(f"t_{side.name}" for side in CONVERSATIONS) + "]"
+    return f"arrayMap((t, events) -> if(t = '' AND events != '', concat('[', events, ']'), t), {written}, {_events_by_side()})"
 
 
 def _event_messages() -> str:
@@ -211,8 +208,8 @@ def _side() -> str:
 
 def _parsed() -> str:
     """The messages in each source's JSON; none where it is not a list or an object of messages."""
-    objects = f"arrayMap(t -> JSONExtract(if(startsWith(t, '{{'), t, ''), '{_OBJECT}'), sources)"
-    return f"arrayMap((t, o) -> {_messages(_listed())}, sources, {objects})"
+    objects = f"arrayMap(t -> JSONExtract(if(startsWith(t, '{{'), t, ''), '{_OBJECT}'), {_sources()})"
+    return f"arrayMap((t, o) -> {_messages(_listed())}, {_sources()}, {objects})"
 
 
 def _listed() -> str:

@@ -39,16 +39,15 @@ def cost_stages(
 ) -> tuple[dict[str, str], ...]:
     """The same cost for a pipeline of nested selects: columns by name, each stage over the columns of those before it.
 
-    The last stage has `cost_usd` and the columns before `price_version`, which comes after it. An expression that names
-    another alias is copied for each mention when a query is analysed; in stages it is worked out once.
+    The last stage has `cost_usd` and `price_version`. An expression that names another alias is copied for each mention
+    when a query is analysed, and each stage costs as much as thirty functions; a map over one element binds a name for
+    less than either.
     """
-    step = _step("price_found.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    return (
-        {"price_found": f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"},
-        {"price_step": step},
-        {"cost_usd": _cost("price_found.2", "price_step", uncached, cache_read, cache_write, output)},
-        {"price_version": "if(isNull(cost_usd), '', price_found.3)"},
-    )
+    step = _step("found.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    cost = _cost("found.2", "step", uncached, cache_read, cache_write, output)
+    found = f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"
+    priced = f"arrayMap(found -> arrayMap(step -> ({cost}, found.3), [{step}])[1], [{found}])[1]"
+    return ({"priced": priced}, {"cost_usd": "priced.1", "price_version": "if(isNull(priced.1), '', priced.2)"})
 
 
 def price_version_expression(

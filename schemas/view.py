@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 
 from schemas.attributes import (
+    CONVERSATIONS,
     EVENT_TEXT_KEYS,
     FOREIGN_EVENTS,
     MESSAGE_EVENTS,
@@ -21,8 +22,9 @@ from schemas.attributes import (
     TEXT_KEYS,
     USAGE_DETAILS,
     Column,
+    Conversation,
 )
-from schemas.conversation import TEXT_CODE, TOOLS, conversation_stages, dropped_codes, numbered_text_condition, text_codes
+from schemas.conversation import TOOLS, conversation_stages, numbered_text_condition
 from schemas.cost_sql import cost_stages
 from schemas.sql import Columns, array, first_of, literal, renamed, select, staged, values
 
@@ -35,7 +37,6 @@ KEY_VALUE = (
 
 _RANKS = 32
 _MAX_TOKENS = 10**9
-_PREVIEW_CHARACTERS = 200
 _OLDEST_DAYS = 400
 _NEWEST_S = 3_600
 _ENVELOPE = ("project", "log_partition", "log_offset", "received_ns", "record_hash", "record_spans")
@@ -47,21 +48,19 @@ _OWN_FORM = ("operation", "provider", "error_type", "target", "release", "langfu
 
 def view_select() -> str:
     """The SELECT of the view, from `otlp_requests` to the columns of `spans`."""
-    m = conversation_stages()
-    price, step, cost, version = cost_stages("provider", "model", "time", *_BUCKETS)
+    source, given = _scopes()
+    first, second, third, fourth, fifth = conversation_stages()
+    cost, priced = cost_stages("provider", "model", "time", *_BUCKETS)
     stages = (
-        _sorted_codes() | m[0],
-        _sorted() | m[1],
-        _split() | m[2],
-        _column_texts() | m[3],
-        _numbers() | m[4],
-        _usage() | _identity() | _names() | _release() | {"invalid_attributes": _invalid()} | m[5],
-        _tokens() | _derived() | price,
-        step,
-        cost,
-        version | _attributes(),
+        _spans() | first,
+        _texts_by_column() | second,
+        _column_texts() | third,
+        _numbers() | fourth,
+        _identity() | _names() | _release() | _tokens() | fifth,
+        _derived() | cost,
+        priced,
     )
-    return staged(*_spans(), stages, _STORED)
+    return staged(source, given, stages, _STORED)
 
 
 def view_hash() -> str:
@@ -102,8 +101,8 @@ def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def _spans() -> tuple[str, Columns]:
-    """One row a span, with the keys and texts of its attributes: the select and its columns."""
+def _scopes() -> tuple[str, Columns]:
+    """One row a span `s`, beside what its resource and scope say: the select and its columns."""
     envelope = {
         "project": "envelope.project",
         **_same("log_partition", "log_offset"),
@@ -117,60 +116,55 @@ def _spans() -> tuple[str, Columns]:
         "rv": _texts("rs.resource.attributes"),
         "ss": "arrayJoin(rs.scope_spans)",
     }
-    looked_up = {
+    scope = _same(*_ENVELOPE) | {
         column.name: first_of(f"rv[indexOf(rk, {literal(key)})]" for key in column.keys) for column in RESOURCE_COLUMNS
     }
-    scope = _same(*_ENVELOPE) | looked_up
     scope |= {
         "resource_attributes": "CAST((rk, rv), 'Map(LowCardinality(String), String)')",
         "scope": "ss.scope.name",
         "s": "arrayJoin(ss.spans)",
     }
-    span = _same(*_ENVELOPE, *looked_up, "resource_attributes", "scope")
-    span |= {f"s_{name}": f"s.{name}" for name in (*_SPAN, *_SPAN_PARTS)}
-    span |= {
+    source = "otlp_requests"
+    for stage in (envelope, resource, scope):
+        source = select(stage, source)
+    return source, scope
+
+
+def _spans() -> Columns:
+    """The parts of a span, the texts of its attributes, and a number for each key: column and rank.
+
+    Sorted by that number, the first hit of a column is its key of highest precedence. Attributes of the span's events come
+    after its own.
+    """
+    own = f"e.name IN {values(FOREIGN_EVENTS)}"
+    of_events = f"arrayMap(e -> if({own}, arrayResize([''], length(e.attributes.key)), e.attributes.key), s.events)"
+    codes = _codes()
+    return {f"s_{name}": f"s.{name}" for name in (*_SPAN, *_SPAN_PARTS)} | {
         "k": "s.attributes.key",
         "v": _texts("s.attributes"),
         "event_texts": "arrayMap(e -> " + _texts("e.attributes") + ", s.events)",
-    }
-    source = "otlp_requests"
-    for stage in (envelope, resource, scope, span):
-        source = select(stage, source)
-    return source, span
-
-
-def _sorted_codes() -> Columns:
-    """A number for each key: column and rank. Sorted by it, the first hit of a column is its key of highest precedence."""
-    codes = {
-        key: (index + 1) * _RANKS + rank for index, column in enumerate(SPAN_COLUMNS) for rank, key in enumerate(column.keys)
-    }
-    codes |= text_codes()
-    own = f"e.name IN {values(FOREIGN_EVENTS)}"
-    of_events = f"arrayMap(e -> if({own}, arrayResize([''], length(e.attributes.key)), e.attributes.key), s_events)"
-    return {
         "codes": f"arrayMap(x -> transform(x, {array(codes)}, {list(codes.values())}, toUInt16(0)),"
-        f" arrayConcat(k, arrayFlatten({of_events})))"
+        f" arrayConcat(s.attributes.key, arrayFlatten({of_events})))",
     }
 
 
-def _sorted() -> Columns:
-    """Attributes that mean something, those of the span's events after its own."""
-    pairs = "arrayZip(codes, arrayConcat(v, arrayFlatten(event_texts)))"
-    return {"known": f"arraySort(x -> x.1, arrayFilter(x -> x.1 > 0 AND x.2 != '', {pairs}))"}
+_COLUMNS: tuple[Column | Conversation, ...] = (*SPAN_COLUMNS, *CONVERSATIONS)
 
 
-def _split() -> Columns:
-    """Scalars by column; texts apart, so that they are copied no more than they must be."""
-    return {
-        "known_columns": f"arrayMap(x -> intDiv(x.1, {_RANKS}), known)",
-        "known_texts": "known.2",
-        "found": f"arrayFilter(x -> x.1 >= {TEXT_CODE}, known)",
-    }
+def _codes() -> dict[str, int]:
+    return {key: (index + 1) * _RANKS + rank for index, column in enumerate(_COLUMNS) for rank, key in enumerate(column.keys)}
+
+
+def _texts_by_column() -> Columns:
+    """What is known of a span as a map from column to text, the best key of each first."""
+    pairs = "arrayFilter(x -> x.1 > 0 AND x.2 != '', arrayZip(codes, arrayConcat(v, arrayFlatten(event_texts))))"
+    by_column = f"arrayMap(x -> (toUInt16(intDiv(x.1, {_RANKS})), x.2), arraySort(x -> x.1, {pairs}))"
+    return {"found": f"CAST({by_column}, 'Map(UInt16, String)')"}
 
 
 def _column_texts() -> Columns:
-    """The text of each column of the mapping; '' where no key of it was sent."""
-    return {f"t_{column.name}": f"known_texts[indexOf(known_columns, {i + 1})]" for i, column in enumerate(SPAN_COLUMNS)}
+    """The text of each column of the mapping and of each side's best key; '' where no key of it was sent."""
+    return {f"t_{column.name}": f"found[{index}]" for index, column in enumerate(_COLUMNS, 1)}
 
 
 _COUNTS = tuple(column.name for column in SPAN_COLUMNS if column.type == "count")
@@ -199,39 +193,32 @@ def _count(name: str) -> str:
     return f"counts[{_COUNTS.index(name) + 1}]"
 
 
-def _usage() -> Columns:
-    """Which cached tokens there are, and whether the client counted them beside the input instead of within."""
-    cached = f"(ifNull({_count('cache_read_tokens')}, 0) + ifNull({_count('cache_write_tokens')}, 0))"
+def _tokens() -> Columns:
+    """Disjoint buckets. Some clients count cached tokens beside the input instead of within it."""
+    given, output, read, write, reasoning = (f"counts[{index + 1}]" for index in range(len(_COUNTS)))
+    cached = f"(ifNull({read}, 0) + ifNull({write}, 0))"
+    exclusive = f"(ifNull({cached} > {given}, 0) OR t_usage_details != '' AND t_input_tokens = '')"
     return {
-        "cached": cached,
-        "exclusive": f"ifNull({cached} > {_count('input_tokens')}, 0) OR (t_usage_details != '' AND t_input_tokens = '')",
-    } | {f"r_{name}": _count(name) for name in _COUNTS}
-
-
-def _tokens() -> dict[str, str]:
-    return {
-        "input_tokens": "r_input_tokens + if(exclusive, cached, 0)",
-        "input_uncached_tokens": "if(exclusive, r_input_tokens, accurateCastOrNull(r_input_tokens - cached, 'UInt64'))",
-        "cache_read_tokens": "r_cache_read_tokens",
-        "cache_write_tokens": "r_cache_write_tokens",
-        "output_tokens": "r_output_tokens + if(r_reasoning_tokens > r_output_tokens, r_reasoning_tokens, 0)",
-        "reasoning_tokens": "r_reasoning_tokens",
-        "usage_convention": "multiIf(isNull(r_input_tokens), '', exclusive, 'exclusive', 'inclusive')",
+        "input_tokens": f"{given} + if({exclusive}, {cached}, 0)",
+        "input_uncached_tokens": f"if({exclusive}, {given}, accurateCastOrNull({given} - {cached}, 'UInt64'))",
+        "cache_read_tokens": read,
+        "cache_write_tokens": write,
+        "output_tokens": f"{output} + if({reasoning} > {output}, {reasoning}, 0)",
+        "reasoning_tokens": reasoning,
+        "usage_convention": f"multiIf(isNull({given}), '', {exclusive}, 'exclusive', 'inclusive')",
         "time_to_first_token_ms": "coalesce(times[1] * 1000, times[2])",
+        "invalid_attributes": _invalid(),
     }
 
 
-def _release() -> dict[str, str]:
+def _release() -> Columns:
     """Target and release: ours, then Langfuse's, then the prompt's, then the service's (the span before its resource)."""
-    named = "multiIf(t_target != '', t_target, resource_target != '', resource_target, {})"
-    return {
-        "target": f"multiIf(t_release != '' OR resource_release != '' OR t_langfuse_release != '', {named.format('service')},"
-        f" t_prompt_name != '' AND t_prompt_version != '', {named.format('t_prompt_name')},"
-        f" service_version != '', {named.format('service')}, {named.format(literal(''))})",
-        "release": "multiIf(t_release != '', t_release, resource_release != '', resource_release,"
-        " t_langfuse_release != '', t_langfuse_release,"
-        " t_prompt_name != '' AND t_prompt_version != '', t_prompt_version, service_version)",
-    }
+    ways = (
+        "(service, t_release), (service, resource_release), (service, t_langfuse_release),"
+        " (t_prompt_name, if(t_prompt_name = '', '', t_prompt_version)), (service, service_version)"
+    )
+    way = f"arrayFirst(x -> x.2 != '', [{ways}])"
+    return {"target": f"arrayFirst(x -> x != '', [t_target, resource_target, {way}.1])", "release": f"{way}.2"}
 
 
 def _invalid() -> str:
@@ -292,41 +279,29 @@ def _operation() -> str:
     return f"if(t_operation = '', {implied}, {renamed('t_operation', OPERATIONS)})"
 
 
-def _derived() -> dict[str, str]:
+def _derived() -> Columns:
     """What is made of the columns of the stages before."""
-    asked = "if(arrayExists(m -> m.1 = 'user', input_messages), arrayLast(m -> m.1 = 'user', input_messages).2, "
     return {
         "span_key": "cityHash64(project, trace_id, span_id)",
         "usage_key": "if(response_id = '', cityHash64(project, trace_id, span_id), cityHash64(project, trace_id, response_id))",
         "is_error": "toUInt8(status = 'error' OR error_type != '')",
-        "input_preview": _preview(asked + "arrayLast(m -> true, input_messages).2)"),
-        "output_preview": _preview("arrayLast(m -> true, output_messages).2"),
-        "kept": _kept(),
         "environment": "if(t_span_environment != '', t_span_environment, resource_environment)",
+        "attributes": _attributes(),
     }
 
 
-def _preview(text: str) -> str:
-    return f"substringUTF8({text}, 1, {_PREVIEW_CHARACTERS})"
-
-
-def _kept() -> str:
-    """Which attributes no column holds: not the texts, and not a value that a column keeps under its first name."""
-    firsts = [(i + 1) * _RANKS for i, column in enumerate(SPAN_COLUMNS) if _keeps_its_form(column)]
-    return (
-        f"arrayMap((x, c, side) -> NOT (has({list(dropped_codes())}, c)"
-        f" OR has({firsts}, c) AND empty(invalid_attributes) OR {numbered_text_condition('x', 'side')}),"
-        " k, arraySlice(codes, 1, length(k)), numbered_sides)"
-    )
+def _attributes() -> str:
+    """What no column holds: not the texts of messages, and not a value that a column keeps under its first name."""
+    codes = _codes()
+    dropped = [codes[key] for side in CONVERSATIONS for key in side.keys if key not in side.beside]
+    firsts = [codes[column.keys[0]] for column in SPAN_COLUMNS if _keeps_its_form(column)]
+    held = f"has({dropped}, c) OR has({firsts}, c) AND empty(invalid_attributes) OR {numbered_text_condition('kv.1', 'side')}"
+    kept = f"arrayFilter((kv, c, side) -> NOT ({held}), arrayZip(k, v), arraySlice(codes, 1, length(k)), numbered_sides)"
+    return f"CAST({kept}, 'Map(LowCardinality(String), String)')"
 
 
 def _keeps_its_form(column: Column) -> bool:
     return column.type in ("text", "count") and column.name not in _OWN_FORM
-
-
-def _attributes() -> Columns:
-    kept = "arrayFilter((x, keep) -> keep, {}, kept)"
-    return {"attributes": f"CAST(({kept.format('k')}, {kept.format('v')}), 'Map(LowCardinality(String), String)')"}
 
 
 def _events() -> str:
