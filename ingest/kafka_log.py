@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -24,6 +24,7 @@ from ingest.trace_log import RefusedRecordError, TraceLogError
 from schemas.sections import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 20_000
+CLOSE_TIMEOUT_S = 10.0
 _RETRY_AFTER_S = 5
 _BROKEN = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId)
 
@@ -42,6 +43,19 @@ def open_producer(settings: KafkaSettings) -> AIOKafkaProducer:
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         **connection_options(settings),
     )
+
+
+async def close_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Let a client finish, unless there is no broker: what a producer still holds then was never acknowledged.
+
+    In a task of its own: without a broker `stop` of a consumer may end as if its caller had been cancelled.
+    """
+    closing = asyncio.create_task(client.stop())
+    done, _ = await asyncio.wait([closing], timeout=CLOSE_TIMEOUT_S)
+    if not done:
+        closing.cancel()
+    if not done or closing.cancelled() or closing.exception() is not None:
+        _log.warning("client_abandoned", client=type(client).__name__, fix="check the brokers")
 
 
 class KafkaTraceLog:
@@ -74,7 +88,7 @@ class KafkaTraceLog:
         """Send what was appended, then disconnect."""
         self._stopped = True
         if self._producer is not None:
-            await self._producer.stop()
+            await close_client(self._producer)
             self._producer = None
 
     async def _connect(self) -> None:
@@ -89,18 +103,20 @@ class KafkaTraceLog:
             raise TraceLogError("the server is shutting down: send again to the next one")
         partition = self._partitions[int.from_bytes(envelope.body_hash[:8], "big") % len(self._partitions)]
         try:
-            await producer.send_and_wait(
-                self._settings.topic,
-                envelope.encode(),
-                partition=partition,
-                timestamp_ms=envelope.received_at_ns // 1_000_000,
-            )
+            # An idempotent producer tries for as long as there is no broker; the sender is to know before that.
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                await producer.send_and_wait(
+                    self._settings.topic,
+                    envelope.encode(),
+                    partition=partition,
+                    timestamp_ms=envelope.received_at_ns // 1_000_000,
+                )
         except MessageSizeTooLargeError as error:
             raise RefusedRecordError(
                 f"Kafka takes no record of {len(envelope.request)} bytes: raise max.message.bytes of {self._settings.topic}, "
                 "or send shorter spans"
             ) from error
-        except (*_BROKEN, KafkaError) as error:
+        except (KafkaError, TimeoutError) as error:
             if isinstance(error, _BROKEN):
                 await self._rebuild(producer, error)
             raise TraceLogError(
@@ -114,5 +130,5 @@ class KafkaTraceLog:
                 return
             _log.warning("producer_rebuilt", error=type(error).__name__)
             with contextlib.suppress(KafkaError):  # the next send finds it broken still, and tries again
-                await broken.stop()
+                await close_client(broken)
                 await self._connect()

@@ -27,7 +27,7 @@ from ingest.kafka_batch import (
     spans_of,
     watermark,
 )
-from ingest.kafka_log import open_producer
+from ingest.kafka_log import close_client, open_producer
 from ingest.kafka_topics import check_topics, connection_options
 from ingest.writer import LogRecord, insert_records
 from schemas.instruments import Instruments
@@ -144,8 +144,8 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             _log.critical("writer_halted", reason=self.halted)
             await stopping.wait()
         finally:
-            await consumer.stop()
-            await producer.stop()
+            await close_client(consumer)
+            await close_client(producer)
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Let the insert under way end, then forget the partitions: their next owner may be another."""

@@ -242,7 +242,7 @@ async def test_an_outage_longer_than_the_producer_waits(
     monkeypatch.setattr(ingest.kafka_log, "REQUEST_TIMEOUT_MS", 1_500)
     private_broker.create_topic("away", MOCK_PARTITIONS)
     world = new_world(private_broker, "away")
-    await world.writer()
+    writer = await world.writer()
     async with world.senders(count=12):
         await world.acknowledged(200)
         await asyncio.to_thread(private_broker.kill9)
@@ -251,6 +251,8 @@ async def test_an_outage_longer_than_the_producer_waits(
         await world.acknowledged(200)
     await world.fresh_span_flows()
     assert (await world.verdict("Kafka, broker away", kills=1)).clean
+    await asyncio.to_thread(private_broker.kill9)
+    assert await asyncio.to_thread(writer.stop) == 0  # also while the broker is away
 
 
 async def test_a_server_that_stands_still_and_one_that_dies(world: World) -> None:
