@@ -59,8 +59,8 @@ def _play(arguments: argparse.Namespace, folder: Path, screen: Screen) -> int:
         took_s = round(time.monotonic() - begun, 1)
         _write(arguments.json, {"healthy": arguments.healthy, "ok": True, "took_s": took_s, **figures})
         _where_to_look(screen, stage, figures, keep=arguments.keep)
-        if arguments.keep:
-            _keep(screen, children)
+        if arguments.keep and not _keep(screen, children):
+            return 1
         screen.progress("stopping")
     screen.quiet()
     screen.title(f"Done in {took_s:.0f} s: every step happened as it should")
@@ -104,13 +104,19 @@ def _where_to_look(screen: Screen, stage: Stage, figures: dict[str, Any], *, kee
     screen.entry("data", f"{stage.folder / 'data'} (delete {stage.folder} when you have seen enough)")
 
 
-def _keep(screen: Screen, children: Children) -> None:
-    """Leave everything running for a person to look at."""
+def _keep(screen: Screen, children: Children) -> bool:
+    """Leave everything running for a person to look at, until Ctrl-C; False when something ended by itself."""
     screen.quiet()
     screen.title("Everything keeps running: Ctrl-C ends it")
-    while True:
-        children.check()
-        time.sleep(1)
+    try:
+        while True:
+            children.check()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        return True
+    except ChildError as error:
+        screen.failed(str(error), ())
+        return False
 
 
 def _write(file: Path | None, figures: dict[str, Any]) -> None:
