@@ -116,7 +116,7 @@ async def test_webhooks_verify_with_the_published_library(client: GuardedClient)
         Webhook("whsec_" + base64.b64encode(b"x" * 32).decode()).verify(request.body, request.headers)
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_!", ""])
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_!"])
 def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match="channel ops"):
         build_endpoints([WebhookChannel(name="ops", url="https://a.example", secret=SecretStr(secret))], GuardedClient(), None)

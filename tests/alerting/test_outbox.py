@@ -16,7 +16,7 @@ from alerting.outbox import AT_ONCE, CLAIM_FOR, Grouping, Message, NotResendable
 from schemas.control import metadata
 from schemas.control.alerting import deliveries
 from schemas.control.core import projects
-from storage.alerts import Place
+from storage.alerts import AlertRow, Place, insert_alert
 from storage.deliveries import change_channel, find_delivery, list_deliveries, sync_channels
 from storage.silences import end_silence, insert_silence, list_silences, new_silence
 from tests.alerting.notices import NOW, notice
@@ -240,6 +240,43 @@ def test_resolved_is_withheld_where_firing_never_arrived_and_follows_when_that_i
     assert len(resend(db, dead, NOW)) == 2
     assert sent(db, claim(db, NOW), NOW) == [("a", True)]
     assert sent(db, claim(db, NOW), NOW) == [("a", False)]
+
+
+def regression_fires(connection: Connection) -> None:
+    """A regression of the target `assistant` is firing."""
+    told = notice(fingerprint="regression")
+    row = AlertRow(
+        id="al_1",
+        project="default",
+        rule_id="guard",
+        rule_name="guard",
+        fingerprint="regression",
+        episode=1,
+        kind="regression",
+        severity="critical",
+        state="firing",
+        target="assistant",
+        labels=told.labels,
+        notice=told.model_dump(mode="json"),
+        evidence=[],
+        reason="",
+        revision="r",
+        fired_at=NOW,
+        resolved_at=None,
+        notified_at=NOW,
+        rollback="",
+        rollback_id=None,
+        rollback_detail=None,
+    )
+    insert_alert(connection, row)
+
+
+@pytest.mark.parametrize(("kind", "held"), [("threshold", True), ("rollback", False)])
+def test_a_regression_holds_back_warnings_of_its_target_but_not_what_became_of_its_rollback(kind: str, held: bool) -> None:
+    db = database()
+    regression_fires(db)
+    put(db, "warning", 1, firing=True, now=NOW, channels=("hook",), labels={"severity": "warning", "kind": kind})
+    assert (claim(db, NOW) is None) == held
 
 
 def test_old_news_is_not_sent_again_after_newer() -> None:
