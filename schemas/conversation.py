@@ -1,8 +1,8 @@
 """Messages as SQL: the sides of a conversation out of JSON, numbered keys, message events or plain text.
 
-The columns assumed are `k`, `v` (keys and texts of a span's attributes), `s_events`, `event_texts`, and the `t_` columns:
-the text of each column of the mapping and of each side's best key. Nothing here is quadratic in the number of messages:
-lambdas never take along an array of texts.
+The columns assumed are `s` (a span), `k` and `v` (keys and texts of its attributes), `s_events`, `event_texts`, and the `t_`
+columns: the text of each column of the mapping and of each side's best key. Nothing here is quadratic in the number of
+messages: lambdas never take along an array of texts.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def _roles() -> str:
 def _numbered_sides() -> str:
     """For each key the side whose numbered key it is, or 0: the first two parts of a key name it."""
     prefixes = {prefix: index for index, side in enumerate(CONVERSATIONS, 1) for prefix in side.numbered}
-    return f"arrayMap(x -> transform(substringIndex(x, '.', 2), {array(prefixes)}, {list(prefixes.values())}, toUInt8(0)), k)"
+    side = f"transform(substringIndex(x, '.', 2), {array(prefixes)}, {list(prefixes.values())}, toUInt8(0))"
+    return f"arrayMap(x -> {side}, s.attributes.key)"
 
 
 def _numbered_of() -> str:
