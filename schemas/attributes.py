@@ -337,6 +337,7 @@ INPUT = Conversation(
     ),
     numbered=("llm.input_messages", "gen_ai.prompt", "llm.prompts", "embedding.embeddings"),
     events=("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message"),
+    beside=("events", "langfuse.trace.input", "llm.prompts", "input"),
 )
 OUTPUT = Conversation(
     name="output",
@@ -360,7 +361,7 @@ OUTPUT = Conversation(
     ),
     numbered=("llm.output_messages", "gen_ai.completion", "llm.choices"),
     events=("gen_ai.choice",),
-    beside=("ai.response.toolCalls", "ai.response.object"),
+    beside=("ai.response.toolCalls", "ai.response.object", "final_result", "langfuse.trace.output", "output"),
 )
 DOCUMENTS = Conversation(
     name="documents",

@@ -42,7 +42,10 @@ _NEWEST_S = 3_600
 _ENVELOPE = ("project", "log_partition", "log_offset", "received_ns", "record_hash", "record_spans")
 _SPAN = ("trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano", "end_time_unix_nano")
 _SPAN_PARTS = ("events", "links", "status")
-_OWN_FORM = ("operation", "provider", "error_type", "target", "release", "langfuse_release", "span_environment")
+_OWN_FORM = (
+    *("operation", "provider", "error_type", "exception_type", "usage_details", "target", "release", "langfuse_release"),
+    "span_environment",
+)
 """Columns whose text may differ from the attribute they came from, which therefore stays among the attributes."""
 
 
