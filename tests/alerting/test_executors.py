@@ -98,7 +98,7 @@ async def test_every_executor_is_built(client: GuardedClient, tmp_path: Path) ->
     await built["desired"].execute(ORDER)
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_é", "x"])
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_é"])
 async def test_a_secret_that_cannot_sign_is_named_at_the_start(client: GuardedClient, secret: str) -> None:
     webhook = WebhookChannel(name="gate", url="https://gate.example/hook", secret=SecretStr(secret))
     with pytest.raises(ValueError, match="secret of webhook gate is not"):

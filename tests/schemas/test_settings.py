@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from schemas.sections import PriceOverride, WebhookChannel
 from schemas.settings import Settings, load_settings, read_secret
 
 
@@ -84,3 +85,14 @@ def test_keys_are_required_where_other_machines_reach() -> None:
     assert not load_settings(None, host="localhost").keys_required
     assert not load_settings(None, host="::1").keys_required
     assert load_settings(None, host="tracewarden.internal").keys_required
+
+
+@pytest.mark.parametrize("rate", [1e7, float("inf"), -1.0])
+def test_a_price_that_cannot_be_meant_is_refused(rate: float) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 999999|greater than or equal to 0"):
+        PriceOverride(provider="a", model="b", input_usd_per_mtok=rate, output_usd_per_mtok=1)
+
+
+def test_a_webhook_secret_is_one_of_standard_webhooks() -> None:
+    with pytest.raises(ValidationError, match="the secret of ops must be whsec_ and base64"):
+        WebhookChannel(name="ops", url="https://a.example", secret=SecretStr("hunter2"))
