@@ -89,7 +89,7 @@ def test_keys_are_required_where_other_machines_reach() -> None:
 
 @pytest.mark.parametrize("rate", [1e7, float("inf"), -1.0])
 def test_a_price_that_cannot_be_meant_is_refused(rate: float) -> None:
-    with pytest.raises(ValidationError, match="less than or equal to 999999|greater than or equal to 0"):
+    with pytest.raises(ValidationError, match=r"less than or equal to 999999|greater than or equal to 0"):
         PriceOverride(provider="a", model="b", input_usd_per_mtok=rate, output_usd_per_mtok=1)
 
 
