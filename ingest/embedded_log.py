@@ -24,6 +24,7 @@ from storage.migrations import check_store
 PARTITION = 0
 RETRY_WINDOW = timedelta(hours=1)
 REMEMBERED = 200_000
+BACKLOG_SPANS = 3_000
 
 _log = structlog.get_logger("ingest.log")
 
@@ -117,13 +118,30 @@ class EmbeddedTraceLog:
         self._stored.update((row["record_hash"], None) for row in reversed(recent))
 
     async def _commit_forever(self) -> None:
-        while not (self._stopping and not self._waiting):
-            await self._wake.wait()
-            self._wake.clear()
-            if not self._stopping:
+        running: set[asyncio.Task[None]] = set()
+        while running or self._waiting or not self._stopping:
+            if not running and not self._waiting and not self._stopping:
+                await self._wake.wait()
                 await asyncio.sleep(self._settings.embedded_linger_ms / 1000)
-            while self._waiting:
-                await self._commit(self._take())
+            self._wake.clear()
+            while self._waiting and len(running) < self._inserts_at_once():
+                running.add(asyncio.create_task(self._commit(self._take())))
+            running = await self._any_change(running)
+
+    def _inserts_at_once(self) -> int:
+        """A second insert beside the first only for a backlog: for less, its fixed cost is not worth a core."""
+        return 2 if sum(entry.envelope.span_count for entry in self._waiting.values()) >= BACKLOG_SPANS else 1
+
+    async def _any_change(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+        """Wait until an insert ends or something arrives; those still running."""
+        if not running:
+            return running
+        arrival = asyncio.create_task(self._wake.wait())
+        ended, _ = await asyncio.wait({arrival, *running}, return_when=asyncio.FIRST_COMPLETED)
+        arrival.cancel()
+        for task in ended - {arrival}:
+            task.result()
+        return running - ended
 
     def _take(self) -> list[_Entry]:
         """The next batch: of one day, because an insert is atomic within one partition of the table."""
