@@ -80,7 +80,7 @@ async def test_each_unreadable_secret_is_a_finding(tmp_path: Path) -> None:
     [
         ({"url": "https://10.0.0.1/hook"}, "list its network in outgoing.allowed_networks"),
         ({"url": "ftp://192.0.2.7/hook"}, "only https:// and http:// are called"),
-        ({"secret": "x"}, "the secret is not `whsec_` and base64"),
+        ({"secret": "whsec_!"}, "the secret is not `whsec_` and base64"),
     ],
 )
 async def test_a_channel_that_could_not_be_called_is_wrong(tmp_path: Path, changes: dict[str, str], said: str) -> None:
