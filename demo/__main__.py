@@ -35,8 +35,9 @@ PLACES = (
 
 def main() -> int:
     arguments = _arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Also SIGINT: a shell that started this in the background left it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="tracewarden-demo-"))
     try:
         with Screen() as screen:
