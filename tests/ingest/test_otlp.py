@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -70,7 +71,7 @@ def test_any_json_is_a_request_or_a_clear_refusal(document: object) -> None:
         assert "OTLP/JSON" in str(error) or "resourceSpans" in str(error)  # noqa: PT017 - either way is an answer
 
 
-@given(st.text(max_size=50), st.integers(0, 2**63), st.integers(0, 2**31), st.binary(max_size=300))
+@given(st.text(max_size=50), st.integers(1, 2**62 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=300))
 def test_an_envelope_survives_the_log(project: str, received_at_ns: int, spans: int, request: bytes) -> None:
     envelope = Envelope(project, received_at_ns, spans, request)
     assert Envelope.decode(envelope.encode()) == envelope
@@ -83,6 +84,12 @@ def test_what_is_no_envelope_is_said_to_be_none(data: bytes) -> None:
     except (MalformedEnvelopeError, UnicodeDecodeError):
         return
     assert data
+
+
+@pytest.mark.parametrize(("received_at_ns", "spans"), [(0, 1), (2**63, 1), (1, 2**32)])
+def test_an_envelope_with_absurd_numbers_is_none(received_at_ns: int, spans: int) -> None:
+    with pytest.raises(MalformedEnvelopeError, match="out of range"):
+        Envelope.decode(Envelope("p", received_at_ns, spans, b"").encode())
 
 
 def test_frames_are_length_delimited() -> None:
