@@ -18,6 +18,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.analysis import AnalysisSettings
 from schemas.sections import (
     MIB,
     AlertingSettings,
@@ -41,6 +42,7 @@ from schemas.sections import (
 __all__ = [
     "MIB",
     "AlertingSettings",
+    "AnalysisSettings",
     "AuthSettings",
     "Channel",
     "CostSettings",
@@ -113,6 +115,8 @@ class Settings(BaseSettings):
     """API keys."""
     cost: CostSettings = CostSettings()
     """Token prices."""
+    analysis: AnalysisSettings = AnalysisSettings()
+    """Analyzers and the weekly report."""
     alerting: AlertingSettings = AlertingSettings()
     """Rules and channels."""
     rollback: RollbackSettings = RollbackSettings()

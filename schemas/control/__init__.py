@@ -4,7 +4,7 @@ A module takes `metadata` and `UtcDateTime` from `schemas.control.base` and is n
 imports this package sees every table. The migrations under `storage/alembic` create them; a test compares the two.
 """
 
-from schemas.control import alerting, core, progress, targets
+from schemas.control import alerting, analysis, core, progress, targets
 from schemas.control.base import UtcDateTime, metadata
 
-__all__ = ["UtcDateTime", "alerting", "core", "metadata", "progress", "targets"]
+__all__ = ["UtcDateTime", "alerting", "analysis", "core", "metadata", "progress", "targets"]

@@ -1,0 +1,141 @@
+"""The settings of the analyzers and of the weekly report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from schemas.duration import parse_duration
+from schemas.sections import Seconds, Section
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+BUILT_IN = ("drift", "toxicity", "grounding", "quality")
+
+
+class EmbedderSettings(Section):
+    """The sentence embeddings that drift, the toxicity screen and grounding share."""
+
+    model: str = "all-MiniLM-L6-v2"
+    """A name that sentence-transformers loads, or a folder; the default comes with the installation and needs no network."""
+    device: Device = "auto"
+    """Where it runs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the CPU computes it natively."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Texts of similar length at once."""
+    cache_texts: Annotated[int, Field(ge=0)] = 20_000
+    """Embeddings of recent texts kept in memory, so that analyzers share them."""
+
+
+class DriftSettings(Section):
+    """Embedding drift."""
+
+    false_alarm_rate: Share = 0.05
+    """Chance that a stream without drift alarms at all within 28 windows of one scale."""
+    windows: tuple[int, ...] = (1, 2, 4, 7, 14, 28)
+    """Lengths of the windows that are compared with the reference, in units of a scale."""
+    scales: tuple[str, ...] = ("1h", "1d")
+    """Units of the windows, as durations; each is looked at once per unit, and the false alarm rate is split over them."""
+    reference_units: Annotated[int, Field(ge=2)] = 14
+    """Length of the reference in units, where none is pinned: the first complete ones of a stream."""
+    min_reference: Annotated[int, Field(ge=50)] = 500
+    """Texts that a reference needs at least; below it the verdict is `reference-too-small`."""
+    min_window: Annotated[int, Field(ge=10)] = 50
+    """Texts that a window needs at least."""
+    samples_per_hour: Annotated[int, Field(ge=10)] = 200
+    """Embeddings kept for each slice and hour, from which references, exemplars and clusters are made."""
+
+    @field_validator("scales")
+    @classmethod
+    def _are_durations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            parse_duration(each)
+        return value
+
+
+class ToxicitySettings(Section):
+    """Toxicity of prompts and completions."""
+
+    model: Literal["original", "unbiased", "multilingual", "none"] = "unbiased"
+    """Detoxify's model for texts that the screen doubts; none: the screen alone."""
+    checkpoint: Path | None = None
+    """A local checkpoint of it. Unset: it is looked for in torch's cache, and never downloaded unless `download` is set."""
+    checkpoint_sha256: str | None = None
+    """What the checkpoint must hash to; needed with `checkpoint`, because loading a checkpoint runs code in it."""
+    download: bool = False
+    """Whether Detoxify may fetch its weights."""
+    device: Device = "auto"
+    """Where it runs."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 16
+    """Texts of similar length at once."""
+    threshold: Share = 0.5
+    """Probability from which on a text counts as toxic."""
+    doubt: tuple[float, float] = (0.05, 0.95)
+    """Screen probabilities between which the big model is asked."""
+
+
+class GroundingSettings(Section):
+    """Whether answers are supported by the context they were given."""
+
+    threshold: Share = 0.5
+    """Support below which a sentence counts as unsupported, where a service has no calibration of its own."""
+    cross_encoder: str | None = None
+    """A cross-encoder that sentence-transformers loads (a name or a folder), asked beside the lexical measures."""
+    max_context_chars: Annotated[int, Field(ge=1_000)] = 200_000
+    """Longest context that is looked at; a longer one is cut and the score says so."""
+
+
+class ReportSettings(Section):
+    """The weekly drift report."""
+
+    enabled: bool = True
+    """Whether it goes out by itself."""
+    weekday: Weekday = "monday"
+    """Day on which the past week is reported."""
+    hour: Annotated[int, Field(ge=0, le=23)] = 8
+    """Hour of that day."""
+    time_zone: str = "UTC"
+    """Time zone of the day and hour, as in the tz database."""
+    channels: tuple[str, ...] = ()
+    """Channels of alerting.channels that are told; none: the report is only stored."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"the time zone {value!r} is not in the tz database: use a name such as Europe/Berlin") from error
+        return value
+
+
+class AnalysisSettings(Section):
+    """The analyzers."""
+
+    analyzers: tuple[str, ...] = BUILT_IN
+    """Which run: built-in ones, or names that installed packages register."""
+    texts_per_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: {"drift": 20.0, "toxicity": 20.0, "grounding": 50.0}
+    )
+    """Budget of each analyzer in texts a second; what exceeds it is sampled. An analyzer without one looks at every text."""
+    poll_s: Seconds = 2.0
+    """How often an analyzer looks for new spans."""
+    threads: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Threads on which models run; unset: one less than there are cores."""
+    embedder: EmbedderSettings = EmbedderSettings()
+    """Sentence embeddings."""
+    drift: DriftSettings = DriftSettings()
+    """Embedding drift."""
+    toxicity: ToxicitySettings = ToxicitySettings()
+    """Toxicity."""
+    grounding: GroundingSettings = GroundingSettings()
+    """Grounding."""
+    report: ReportSettings = ReportSettings()
+    """The weekly drift report."""
