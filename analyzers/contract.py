@@ -91,15 +91,19 @@ class Context:
 class Batch:
     """Spans of one stretch of the log, sampled to the analyzer's budget.
 
-    `contexts` is keyed by (project, trace id) and filled only for analyzers with `needs_context`. `share` is the sampled
-    share of the spans that the analyzer wanted.
+    `contexts` is keyed by (project, trace id, span id) and filled only for analyzers with `needs_context`: ask `context_of`.
+    `share` is the sampled share of the spans that the analyzer wanted.
     """
 
     spans: tuple[SpanText, ...]
-    contexts: Mapping[tuple[str, str], Context] = field(default_factory=dict)
+    contexts: Mapping[tuple[str, str, str], Context] = field(default_factory=dict)
     log_partition: int = 0
     first_offset: int = 0
     share: float = 1.0
+
+    def context_of(self, span: SpanText) -> Context:
+        """What had been found in the span's trace before it answered; empty where nothing had."""
+        return self.contexts.get((span.project, span.trace_id, span.span_id), Context())
 
 
 @dataclass(frozen=True)
