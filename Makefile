@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 KAFKA := .kafka
 ARGS ?=
+DATA ?= ../shared/data
 
-.PHONY: install demo run test check bench kafka kafka-jars kafka-if-possible lock
+.PHONY: install demo run test check bench evaluate kafka kafka-jars kafka-if-possible lock
 
 install: $(VENV)/.installed
 
@@ -36,6 +37,9 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+
+evaluate: install
+	$(BIN)/python -m benchmarks.evaluation --data $(DATA) $(ARGS)
 
 kafka: install kafka-jars
 	@exec $(BIN)/python -m tests.kafka --port 9092 --data-dir $(KAFKA)/data $(ARGS)
