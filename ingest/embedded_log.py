@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +56,8 @@ class EmbeddedTraceLog:
         self._waiting: OrderedDict[bytes, _Entry] = OrderedDict()
         self._inserting: dict[bytes, _Entry] = {}
         self._stored: OrderedDict[bytes, None] = OrderedDict()
-        self._offsets: Iterator[int] = itertools.count()
+        self._next_offset = 0
+        self._uncommitted: set[int] = set()
         self._run_id = uuid.uuid4().hex
         self._wake = asyncio.Event()
         self._stopping = False
@@ -89,6 +90,10 @@ class EmbeddedTraceLog:
         """Everything received before this moment is in the store."""
         return self.oldest_unwritten() or self._clock()
 
+    async def committed(self) -> dict[int, int]:
+        """By partition the offset before which every record is in the store, or was refused and never will be."""
+        return {PARTITION: min(self._uncommitted, default=self._next_offset)}
+
     def oldest_unwritten(self) -> datetime | None:
         """When the oldest record that is not in the store was received; None when all are."""
         entries = itertools.chain(self._inserting.values(), self._waiting.values())
@@ -109,7 +114,7 @@ class EmbeddedTraceLog:
             "SELECT max(log_offset) AS last, count() AS n FROM spans WHERE log_partition = {partition:UInt32}",
             {"partition": PARTITION},
         )
-        self._offsets = itertools.count(rows[0]["last"] + 1 if rows[0]["n"] else 0)
+        self._next_offset = rows[0]["last"] + 1 if rows[0]["n"] else 0
         recent = await self._store.query(
             "SELECT record_hash FROM spans WHERE received_at > {since:DateTime64(3, 'UTC')}"
             " GROUP BY record_hash ORDER BY max(received_at) DESC LIMIT {limit:UInt32}",
@@ -159,7 +164,10 @@ class EmbeddedTraceLog:
         return batch
 
     async def _commit(self, batch: list[_Entry]) -> None:
-        records = [(PARTITION, next(self._offsets), entry.envelope) for entry in batch]
+        first = self._next_offset
+        self._next_offset += len(batch)
+        self._uncommitted.add(first)
+        records = [(PARTITION, first + place, entry.envelope) for place, entry in enumerate(batch)]
         try:
             with self._instruments.insert_seconds.time():
                 await insert_records(self._store, records, token=self._token(records))
@@ -169,6 +177,7 @@ class EmbeddedTraceLog:
         else:
             self._remember(batch)
         finally:
+            self._uncommitted.discard(first)
             for entry in batch:
                 self._inserting.pop(entry.envelope.body_hash, None)
 
