@@ -1,0 +1,62 @@
+"""A range of time cut into the stretches whose values are drawn and whose differences show how much traffic varies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from analyzers.report.schedule import WEEK, earlier
+
+# Short ranges are cut at multiples of these; from two days on, at midnight.
+UNITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
+TWO_DAYS = timedelta(days=2)
+MOST = 31
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One piece of a range; `whole` unless the range begins or ends within it."""
+
+    start: datetime
+    end: datetime
+    whole: bool
+
+
+def stretches(start: datetime, end: datetime, time_zone: str) -> list[Stretch]:
+    """The range in calendar days of the time zone, or in hours and minutes where it is shorter than two days."""
+    cuts = _midnights(start, end, ZoneInfo(time_zone)) if end - start >= TWO_DAYS else _multiples(start, end)
+    edges = [start, *(cut for cut in cuts if start < cut < end), end]
+    return [
+        Stretch(first, last, first in cuts and last in cuts) for first, last in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def weeks_back(start: datetime, end: datetime, time_zone: str) -> int:
+    """How many weeks earlier the range lies that this one is compared with: the same weekdays, without overlap."""
+    weeks = max(1, (end - start) // WEEK)
+    return weeks if earlier(end, weeks, time_zone) <= start else weeks + 1
+
+
+def shifted(stretch: Stretch, weeks: int, time_zone: str) -> Stretch:
+    """The same hours of the clock so many weeks before."""
+    return Stretch(earlier(stretch.start, weeks, time_zone), earlier(stretch.end, weeks, time_zone), stretch.whole)
+
+
+def _midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
+    day = start.astimezone(zone).date()
+    found = [datetime.combine(day, time(), zone).astimezone(UTC)]
+    while found[-1] < end:
+        day += timedelta(days=1)
+        found.append(datetime.combine(day, time(), zone).astimezone(UTC))
+    return found
+
+
+def _multiples(start: datetime, end: datetime) -> list[datetime]:
+    unit = next((unit for unit in UNITS if (end - start) / unit <= MOST), UNITS[-1])
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    first = epoch + (start - epoch) // unit * unit
+    found = [first]
+    while found[-1] < end:
+        found.append(found[-1] + unit)
+    return found
