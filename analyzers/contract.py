@@ -92,14 +92,14 @@ class Batch:
     """Spans of one stretch of the log, sampled to the analyzer's budget.
 
     `contexts` is keyed by (project, trace id, span id) and filled only for analyzers with `needs_context`: ask `context_of`.
-    `share` is the sampled share of the spans that the analyzer wanted.
+    `weights`, in the order of `spans`, says for how many spans each of them stands; empty: each for itself.
     """
 
     spans: tuple[SpanText, ...]
     contexts: Mapping[tuple[str, str, str], Context] = field(default_factory=dict)
     log_partition: int = 0
     first_offset: int = 0
-    share: float = 1.0
+    weights: tuple[float, ...] = ()
 
     def context_of(self, span: SpanText) -> Context:
         """What had been found in the span's trace before it answered; empty where nothing had."""
@@ -142,6 +142,10 @@ class Findings:
 
     scores: tuple[Score, ...] = ()
     tables: tuple[TableRows, ...] = ()
+
+
+class AnalyzerUnavailableError(Exception):
+    """It cannot work here and now, whatever the batch: nothing is skipped, the batch waits; the message names the fix."""
 
 
 class Analyzer(Protocol):

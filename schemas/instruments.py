@@ -33,6 +33,7 @@ class Instruments:
         self.declarations: list[Declaration] = []
         self._declare_ingest()
         self._declare_log()
+        self._declare_analysis()
         self._declare_reaction()
         self.query_seconds = self._histogram(
             "tracewarden_query_seconds", "Seconds to answer a request of the query API.", QUERY_BUCKETS_S, "route", "status"
@@ -53,6 +54,25 @@ class Instruments:
         )
         self.bytes_in_flight = self._gauge(
             "tracewarden_bytes_in_flight", "Bytes received and not yet acknowledged; the cap is ingest.max_in_flight_bytes."
+        )
+
+    def _declare_analysis(self) -> None:
+        self.analyzer_spans = self._counter(
+            "tracewarden_analyzer_spans_total",
+            "Spans that an analyzer looked at, left out of its sample, or gave up after repeated errors.",
+            "analyzer",
+            "outcome",
+        )
+        self.analyzer_behind = self._gauge(
+            "tracewarden_analyzer_behind_records", "Records of the log that an analyzer has not read yet.", "analyzer"
+        )
+        self.analyzer_seconds = self._histogram(
+            "tracewarden_analyzer_seconds", "Seconds of an analyzer for one stretch of the log.", INSERT_BUCKETS_S, "analyzer"
+        )
+        self.analyzer_failures = self._counter(
+            "tracewarden_analyzer_failures_total",
+            "Stretches of the log that an analyzer failed at; each is tried again.",
+            "analyzer",
         )
 
     def _declare_log(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from schemas.control.alerting import leases
 from schemas.control.analysis import analyzer_cursors
@@ -67,6 +67,12 @@ def take_seat(connection: Connection, seat: Seat, holder: str, now: datetime, le
 def leave_seat(connection: Connection, seat: Seat, holder: str, now: datetime) -> None:
     """Let another process take over at once."""
     release_lease(connection, seat.lease, holder, now)
+
+
+def count_processes(connection: Connection, analyzer: str, now: datetime) -> int:
+    """How many processes run an analyzer: those that prolong a seat at the partition −1 of a name of their own."""
+    names = leases.c.name.startswith(f"analyze:{analyzer}.", autoescape=True) & leases.c.name.endswith(":-1")
+    return connection.execute(select(func.count()).where(names, leases.c.expires_at > now)).scalar_one()
 
 
 def read_cursor(connection: Connection, seat: Seat) -> Cursor:
@@ -156,6 +162,6 @@ def _earliest(times: list[datetime | None]) -> datetime | None:
     return min(known) if len(known) == len(times) and known else None
 
 
-def _of(seat: Seat) -> tuple[object, ...]:
+def _of(seat: Seat) -> tuple[ColumnElement[bool], ...]:
     columns = analyzer_cursors.c
     return columns.analyzer == seat.analyzer, columns.topic == seat.topic, columns.log_partition == seat.partition

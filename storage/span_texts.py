@@ -31,7 +31,8 @@ _RANGE = (
 _COLUMNS = (
     "project, lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, log_partition, log_offset, received_at, time,"
     " started_at, operation, service, environment, provider, model, target, release, user_id, conversation_id, status,"
-    " error_type, finish_reasons, input_messages, output_messages, input_tokens, output_tokens, duration_ms, time_to_first_token_ms"
+    " error_type, finish_reasons, input_messages, output_messages, input_tokens, output_tokens, duration_ms,"
+    " time_to_first_token_ms"
 )
 
 _OFFSETS = f"""SELECT log_offset, count() AS n FROM spans WHERE {_RANGE} AND operation IN ({_READ})

@@ -1,0 +1,32 @@
+"""What every analyzer is made with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from analyzers.embedding.embedder import Embedder
+from schemas.analysis import AnalysisSettings
+from storage.clickhouse import ClickHouseStore
+from storage.control import ControlDatabase
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Shared by the analyzers of one process. Models run on `threads`, so that the event loop stays free."""
+
+    settings: AnalysisSettings
+    store: ClickHouseStore
+    control: ControlDatabase
+    threads: ThreadPoolExecutor
+    embedder: Embedder
+    clock: Callable[[], datetime]
+
+
+def model_threads(settings: AnalysisSettings) -> ThreadPoolExecutor:
+    """The threads of the models: one core stays with whatever else the process does."""
+    count = settings.threads or max(1, (os.cpu_count() or 1) - 1)
+    return ThreadPoolExecutor(count, thread_name_prefix="model")

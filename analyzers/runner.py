@@ -1,0 +1,256 @@
+"""Runs one analyzer over the log: by offset, each stretch as often as it takes and as if it were once.
+
+A stretch is planned, and the plan is stored, before it is worked on. Whatever happens then, the same stretch is read again
+with the same budget, and what it writes replaces itself; only after that the cursor moves on. Analyzers run beside each
+other, each with a cursor of its own, so one that is slow or fails stops no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from analyzers.contract import Analyzer, AnalyzerUnavailableError, Batch, Findings, Score, SpanText
+from analyzers.records import contexts, coverage_rows, score_row, span_text
+from analyzers.sampling import Sample, Wanted, sample
+from analyzers.seats import Seats
+from schemas.instruments import Instruments
+from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_cursor, write_held_cursor
+from storage.clickhouse import ClickHouseStore, StoreError
+from storage.control import ControlDatabase, ControlError
+from storage.scores import CoverageRow, insert_coverage, insert_scores
+from storage.span_texts import Stretch, cut, read_found_rows, read_span_rows
+
+STRETCH_SPANS = 2_000
+ATTEMPTS = 5
+LONGEST_PAUSE_S = 60.0
+
+Committed = Callable[[], Awaitable[Mapping[int, int]]]
+"""By partition the offset before which every record is in the store."""
+
+_LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
+
+_log = structlog.get_logger("analysis")
+
+
+class Allowance:
+    """A budget in texts a second, saved up over at most a minute."""
+
+    SAVED_S = 60.0
+
+    def __init__(self, texts_per_s: float | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rate = texts_per_s
+        self._monotonic = monotonic
+        self._since = monotonic() - self.SAVED_S
+
+    def take(self) -> int | None:
+        """The texts that may be looked at now; None without a budget."""
+        if self._rate is None:
+            return None
+        now = self._monotonic()
+        saved_s = min(now - self._since, self.SAVED_S)
+        self._since = now
+        return max(1, round(self._rate * saved_s))
+
+    def give_back(self, texts: int) -> None:
+        """What a stretch did not need."""
+        if self._rate is not None:
+            self._since -= max(0, texts) / self._rate
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a stretch: the spans that the analyzer wants, those that it looks at, and its batch."""
+
+    wanted: tuple[SpanText, ...]
+    sample: Sample
+    texts: int
+    batch: Batch
+    newest: datetime | None
+
+
+class AnalyzerRunner:
+    """One analyzer in one process; `run` returns when `stop` is set and what it was doing is done or given up."""
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        store: ClickHouseStore,
+        control: ControlDatabase,
+        seats: Seats,
+        *,
+        committed: Committed,
+        texts_per_s: float | None,
+        poll_s: float,
+        clock: Callable[[], datetime],
+        instruments: Instruments,
+    ) -> None:
+        self.analyzer = analyzer
+        self._store = store
+        self._control = control
+        self._seats = seats
+        self._committed = committed
+        self._allowance = Allowance(texts_per_s)
+        self._poll_s = poll_s
+        self._clock = clock
+        self._instruments = instruments
+        self._unavailable = ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Analyze until `stop`."""
+        try:
+            while not stop.is_set():
+                pause_s = await self._round(stop)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause_s)
+        finally:
+            await self._seats.leave(self.analyzer.name)
+
+    async def _round(self, stop: asyncio.Event) -> float:
+        """One stretch of every partition that is ours; how long to wait before the next round."""
+        pause_s = self._poll_s
+        committed = await self._committed()
+        self._instruments.analyzer_behind.labels(self.analyzer.name).set(0)
+        async for seat, lease in self._seats.take(self.analyzer.name, sorted(committed)):
+            if stop.is_set():
+                break
+            pause_s = min(pause_s, await self._advance(seat, lease, committed[seat.partition]))
+        return pause_s
+
+    async def _advance(self, seat: Seat, lease: tuple[str, int], end: int) -> float:
+        """One stretch of one partition; how long to wait before the next."""
+        cursor = await self._control.read(lambda connection: read_cursor(connection, seat))
+        self._instruments.analyzer_behind.labels(self.analyzer.name).inc(max(0, end - cursor.next_offset))
+        try:
+            if cursor.plan is None:
+                if cursor.next_offset >= end:
+                    return self._poll_s
+                cursor = await self._plan(seat, lease, cursor, end)
+            async with self._seats.kept(seat, lease):
+                await self._analyze(seat, lease, cursor)
+        except LeaseLostError:
+            _log.info("seat_lost", analyzer=self.analyzer.name, partition=seat.partition)
+            return self._poll_s
+        except AnalyzerUnavailableError as error:
+            await self._write(seat, lease, replace(cursor, last_error=str(error)[:1000]))
+            return self._wait_for_it(error)
+        except (StoreError, ControlError) as error:
+            _log.error("stores_unreachable", analyzer=self.analyzer.name, error=str(error))
+            return LONGEST_PAUSE_S / 10
+        except Exception as error:  # whatever an analyzer raises is its own affair: counted, stored, tried again
+            return await self._failed(seat, lease, cursor, error)
+        return 0.0
+
+    async def _plan(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> Cursor:
+        stretch = self._stretch(seat, cursor, end)
+        planned = replace(
+            cursor, plan=Plan(cursor.next_offset, await cut(self._store, stretch, STRETCH_SPANS), self._allowance.take())
+        )
+        await self._write(seat, lease, planned)
+        return planned
+
+    async def _analyze(self, seat: Seat, lease: tuple[str, int], cursor: Cursor) -> None:
+        assert cursor.plan is not None
+        reading = await self._read(seat, cursor, cursor.plan)
+        findings = Findings()
+        if reading.sample.spans:
+            with self._instruments.analyzer_seconds.labels(self.analyzer.name).time():
+                findings = await self.analyzer.analyze(reading.batch)
+        await self._store_findings(reading, findings, failed=False)
+        await self._finish(seat, lease, cursor, reading, "looked_at")
+        if cursor.plan.allowance is not None:
+            self._allowance.give_back(cursor.plan.allowance - reading.texts)
+        self._unavailable = ""
+
+    async def _read(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:
+        stretch = self._stretch(seat, cursor, plan.end)
+        rows = await read_span_rows(self._store, stretch)
+        spans = [span_text(row) for row in rows]
+        wanted = [Wanted(span, tuple(texts)) for span in spans if (texts := self.analyzer.texts(span))]
+        chosen = sample(wanted, plan.allowance)
+        keys = {(span.project, span.trace_id, span.span_id) for span in chosen.spans}
+        found = {}
+        if getattr(self.analyzer, "needs_context", False):
+            own = [row for row in rows if (row["project"], row["trace"], row["span"]) in keys]
+            found = contexts(own, await read_found_rows(self._store, stretch, own))
+        looked_at = {text for each in wanted if _key(each.span) in keys for text in each.texts}
+        return Reading(
+            wanted=tuple(each.span for each in wanted),
+            sample=chosen,
+            texts=len(looked_at),
+            batch=Batch(chosen.spans, found, seat.partition, plan.first, chosen.weights),
+            newest=max((span.received_at for span in spans), default=None),
+        )
+
+    async def _store_findings(self, reading: Reading, findings: Findings, *, failed: bool) -> None:
+        now = self._clock()
+        weights = dict(zip(map(_key, reading.sample.spans), reading.sample.weights, strict=True))
+        for table in findings.tables:
+            if table.rows:
+                await self._store.insert_rows(table.table, list(table.columns), [list(row) for row in table.rows])
+        rows = [score_row(self.analyzer, score, weights.get(_key(score.span), 1.0), now) for score in findings.scores]
+        await insert_scores(self._store, rows)
+        await insert_coverage(self._store, self._coverage(reading, findings.scores, failed=failed, now=now))
+
+    def _coverage(self, reading: Reading, scores: tuple[Score, ...], *, failed: bool, now: datetime) -> list[CoverageRow]:
+        return coverage_rows(
+            self.analyzer,
+            reading.wanted,
+            reading.sample,
+            scores,
+            first_offset=reading.batch.first_offset,
+            failed=failed,
+            now=now,
+        )
+
+    async def _finish(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, reading: Reading, outcome: str) -> None:
+        assert cursor.plan is not None
+        await self._write(seat, lease, Cursor(cursor.plan.end, None, reading.newest or cursor.seen_at))
+        counted = self._instruments.analyzer_spans
+        counted.labels(self.analyzer.name, outcome).inc(len(reading.sample.spans))
+        counted.labels(self.analyzer.name, "sampled_out").inc(len(reading.wanted) - len(reading.sample.spans))
+
+    async def _failed(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, error: Exception) -> float:
+        failures = cursor.failures + 1
+        self._instruments.analyzer_failures.labels(self.analyzer.name).inc()
+        _log.error("analysis_failed", analyzer=self.analyzer.name, attempt=failures, exc_info=error)
+        noted = replace(cursor, failures=failures, last_error=f"{type(error).__name__}: {error}"[:1000])
+        if failures < ATTEMPTS or cursor.plan is None:
+            await self._write(seat, lease, noted)
+            return min(LONGEST_PAUSE_S, 2.0**failures)
+        reading = await self._read_what_failed(seat, cursor, cursor.plan)
+        await self._store_findings(reading, Findings(), failed=True)
+        await self._finish(seat, lease, cursor, reading, "failed")
+        return 0.0
+
+    async def _read_what_failed(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:
+        """For the coverage; nothing where choosing the spans is what failed."""
+        try:
+            return await self._read(seat, cursor, plan)
+        except (StoreError, ControlError):
+            raise
+        except Exception:  # the analyzer's own choice of spans: logged at each attempt, and the log must go on
+            return Reading((), Sample((), ()), 0, Batch((), first_offset=plan.first), None)
+
+    def _wait_for_it(self, error: AnalyzerUnavailableError) -> float:
+        if str(error) != self._unavailable:
+            _log.error("analyzer_unavailable", analyzer=self.analyzer.name, reason=str(error))
+        self._unavailable = str(error)
+        return LONGEST_PAUSE_S
+
+    async def _write(self, seat: Seat, lease: tuple[str, int], cursor: Cursor) -> None:
+        now = self._clock()
+        await self._control.write(lambda connection: write_held_cursor(connection, seat, cursor, lease, now))
+
+    def _stretch(self, seat: Seat, cursor: Cursor, end: int) -> Stretch:
+        return Stretch(seat.partition, cursor.next_offset, end, cursor.seen_at or _LONG_AGO)
+
+
+def _key(span: SpanText) -> tuple[str, str, str]:
+    return span.project, span.trace_id, span.span_id
