@@ -1,68 +1,50 @@
 """The catalogue of metrics: names, units and dimensions that dashboards, rules and comparisons rely on.
 
-Three scopes decide what one observation is:
+Five scopes decide what one observation is:
 
 * `span`: one span, however often it was sent;
 * `usage`: one model response, however many nested spans repeat its usage;
 * `request`: one trace. Its time and duration are those of its top span (its root, or the earliest span where no root was
-  sent), it failed when any of its spans failed, and it has the release, target and user found on any of its spans.
+  sent), it failed when any of its spans failed, and it has the release, target and user found on any of its spans;
+* `score`: one judgement of a span by an analyzer or a person (schemas/score_metrics.py);
+* `look`: one look at the drift of a stream of texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
 
-Scope = Literal["span", "usage", "request"]
-Kind = Literal["count", "rate", "quantile", "sum", "mean"]
-Worse = Literal["up", "down", "none"]
-
-# Operations whose spans report usage. Agents, chains and tools repeat what these spent.
-USAGE_OPERATIONS: tuple[str, ...] = ("chat", "text_completion", "generate_content", "embeddings")
-
-DIMENSIONS: tuple[str, ...] = (
-    "service",
-    "service_version",
-    "environment",
-    "model",
-    "provider",
-    "operation",
-    "target",
-    "release",
-    "user",
-    "conversation",
-    "prompt",
-    "prompt_version",
-    "agent",
-    "tool",
-    "status",
-    "error_type",
+from schemas.metric import (
+    ALL_DIMENSIONS,
+    DIMENSIONS,
+    DIMENSIONS_BY_SCOPE,
+    USAGE_OPERATIONS,
+    Kind,
+    Metric,
+    Scope,
+    Worse,
 )
+from schemas.score_metrics import LOOK_METRICS, SCORE_METRICS, LookMetric, ScoreMetric
 
-DIMENSIONS_BY_SCOPE: dict[Scope, tuple[str, ...]] = {
-    "span": DIMENSIONS,
-    "usage": tuple(name for name in DIMENSIONS if name not in ("tool", "status", "error_type")),
-    "request": tuple(name for name in DIMENSIONS if name not in ("tool", "operation", "error_type")),
-}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One entry of the catalogue. `comparable`: it has one value for each request, so two releases can be compared by it."""
-
-    name: str
-    unit: str
-    description: str
-    kind: Kind
-    scope: Scope
-    worse: Worse = "none"
-    comparable: bool = False
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """What it can be grouped and filtered by."""
-        return DIMENSIONS_BY_SCOPE[self.scope]
+__all__ = [
+    "ALL_DIMENSIONS",
+    "DIMENSIONS",
+    "DIMENSIONS_BY_SCOPE",
+    "METRICS",
+    "USAGE_OPERATIONS",
+    "DuplicateMetricError",
+    "Kind",
+    "LookMetric",
+    "Metric",
+    "Scope",
+    "ScoreMetric",
+    "UnknownMetricError",
+    "Worse",
+    "catalogue",
+    "find_comparable",
+    "find_metric",
+    "register_score_metrics",
+]
 
 
 def _latency(name: str, kind: Kind, what: str) -> Metric:
@@ -121,9 +103,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens.reasoning", "tokens", "Reasoning tokens, a part of the output.", "sum", "usage", "up"),
     Metric("cost.usd", "USD", "Cost of the model responses that have a price.", "sum", "usage", "up", True),
     Metric("cost.unpriced", "responses", "Model responses with usage but without a price.", "count", "usage", "up"),
+    *SCORE_METRICS,
+    *LOOK_METRICS,
 )
+"""The metrics that come with Tracewarden."""
 
-_BY_NAME = {metric.name: metric for metric in METRICS}
+_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
 class UnknownMetricError(LookupError):
@@ -133,6 +118,30 @@ class UnknownMetricError(LookupError):
         hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/metrics lists them."
         super().__init__(f"there is no metric {name[:100]!r}: {hint}")
         self.near = near
+
+
+class DuplicateMetricError(ValueError):
+    """Two definitions of one metric; the message names it and the fix."""
+
+
+def catalogue() -> tuple[Metric, ...]:
+    """Every metric, those of third parties last."""
+    return tuple(_BY_NAME.values())
+
+
+def register_score_metrics(*metrics: ScoreMetric) -> None:
+    """Add metrics of a third party's analyzer, when a process is put together. The same definition again changes nothing.
+
+    Raises:
+        DuplicateMetricError: a name has another definition; then none is added.
+    """
+    given = {metric.name: metric for metric in metrics}
+    taken = [metric.name for metric in metrics if {_BY_NAME.get(metric.name, metric), given[metric.name]} != {metric}]
+    if taken:
+        raise DuplicateMetricError(
+            f"there is a metric {taken[0]!r} already: give yours another name, such as <analyzer>.<what>"
+        )
+    _BY_NAME.update(given)
 
 
 def find_metric(name: str) -> Metric:
@@ -155,5 +164,5 @@ def find_comparable(name: str) -> Metric:
     """
     metric = _BY_NAME.get(name)
     if metric is None or not metric.comparable:
-        raise UnknownMetricError(name, tuple(known.name for known in METRICS if known.comparable))
+        raise UnknownMetricError(name, tuple(known.name for known in catalogue() if known.comparable))
     return metric

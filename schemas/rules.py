@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.duration import Duration
-from schemas.metrics import METRICS, Metric, UnknownMetricError, find_metric
+from schemas.metrics import Metric, UnknownMetricError, catalogue, find_metric
 
 Severity = Literal["info", "warning", "critical"]
 Direction = Literal["above", "below"]
@@ -181,7 +181,7 @@ class RegressionRule(BaseRule):
     def _comparable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if not _known(name).comparable:
-                usable = ", ".join(metric.name for metric in METRICS if metric.comparable)
+                usable = ", ".join(metric.name for metric in catalogue() if metric.comparable)
                 raise ValueError(f"releases cannot be compared by {name}: use one of {usable}")
         if len(set(names)) < len(names):
             raise ValueError("a metric is named twice: name each once")

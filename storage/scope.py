@@ -1,4 +1,4 @@
-"""Every read of spans: inside one project, one bounded range of time and the operator's limits.
+"""Every read of spans and of what was found about them: inside one project, one bounded range and the operator's limits.
 
 The project's predicate is written here and nowhere else. Statements are put together from fixed text; whatever a user
 sent travels as a bound parameter.
@@ -69,7 +69,7 @@ class ProjectReader:
     bounds: QuerySettings = DEFAULT_BOUNDS
 
     async def fetch(self, sql: str, span: Range, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows of a statement built on `spans_of`.
+        """Rows of a statement built on `spans_of`, `scores_of` or `looks_of`.
 
         Raises:
             QueryError: the range is empty or too long.
@@ -105,7 +105,28 @@ def spans_of(axis: Axis, slack: timedelta = timedelta(0)) -> str:
     return "FROM spans PREWHERE " + " AND ".join(clauses)
 
 
-def _bound(parameter: str, offset: timedelta) -> str:
+def scores_of(axis: Axis, *, late: bool) -> str:
+    """`FROM scores` of the reader's project within its range, each judgement once, with its last version.
+
+    `late`: judgements of people, which arrive long after the span's time; else `received_at` is the arrival of the span.
+    """
+    column, other = ("time", "received_at") if axis == "event" else ("received_at", "time")
+    clauses = ["project = {project:String}", f"{column} >= {_bound('start')}", f"{column} < {_bound('end')}"]
+    before, after = (LATEST_EVENT, EARLIEST_EVENT) if axis == "event" else (EARLIEST_EVENT, LATEST_EVENT)
+    hints = [f"{other} >= {_bound('start', -before)}", f"{other} <= {_bound('end', after)}"]
+    if late:
+        hints = hints[:1] if axis == "event" else hints[1:]
+    # Versions of one judgement have the same times, so that leaving partitions and granules out never leaves out the last.
+    return f"FROM scores FINAL WHERE {' AND '.join(clauses)} AND indexHint({' AND '.join(hints)})"
+
+
+def looks_of() -> str:
+    """`FROM drift_looks` of the reader's project within its range. A look may be there twice: take the last of a time."""
+    clauses = ["project = {project:String}", f"time >= {_bound('start')}", f"time < {_bound('end')}"]
+    return f"FROM drift_looks WHERE {' AND '.join(clauses)}"
+
+
+def _bound(parameter: str, offset: timedelta = timedelta(0)) -> str:
     return f"fromUnixTimestamp64Milli({{{parameter}:Int64}} + {offset // timedelta(milliseconds=1)}, 'UTC')"
 
 

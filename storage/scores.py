@@ -42,6 +42,7 @@ class ScoreRow:
     evidence: str
     weight: float
     scored_at: datetime
+    author: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from api.reading import Parts, Reader, Reading, range_of
 from schemas.api.metrics import MetricAnswer, MetricCatalogue, MetricEntry, SeriesAnswer
 from schemas.api.queries import MetricParameters
 from schemas.duration import format_duration
-from schemas.metrics import METRICS, Metric, find_metric
+from schemas.metrics import Metric, find_metric
+from schemas.metrics import catalogue as all_metrics
 from storage.metrics import MetricQuery, Series, read_series
 from storage.scope import epoch_ms
 
@@ -20,7 +21,7 @@ router = APIRouter(tags=["metrics"])
 @router.get("/v1/metrics")
 async def catalogue(_: Reading) -> MetricCatalogue:
     """Every metric with its unit, meaning and dimensions."""
-    return MetricCatalogue(metrics=[_entry(metric) for metric in METRICS])
+    return MetricCatalogue(metrics=[_entry(metric) for metric in all_metrics()])
 
 
 @router.get("/v1/metrics/{name}")

@@ -15,9 +15,10 @@ class MetricEntry(Answer):
     name: str
     unit: str
     description: str
-    kind: Literal["count", "rate", "quantile", "sum", "mean"]
-    scope: Literal["span", "usage", "request"] = Field(
-        description="What one observation is: a span, a model response (however many spans repeat its usage) or a request."
+    kind: Literal["count", "rate", "quantile", "sum", "mean", "latest"]
+    scope: Literal["span", "usage", "request", "score", "look"] = Field(
+        description="What one observation is: a span, a model response (however many spans repeat its usage), a request, a "
+        "judgement of a span, or a look at the drift of a stream."
     )
     worse: Literal["up", "down", "none"] = Field(description="In which direction it gets worse.")
     comparable: bool = Field(description="Whether GET /v1/compare takes it.")

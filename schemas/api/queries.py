@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from schemas.duration import Duration
 from schemas.instant import Instant
-from schemas.metrics import DIMENSIONS
+from schemas.metrics import ALL_DIMENSIONS
 
 TraceId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$", description="32 hex digits.")]
 SpanId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{16}$", description="16 hex digits.")]
@@ -87,10 +87,13 @@ class MetricParameters(RangeParameters):
     tool: Text | None = None
     status: Text | None = None
     error_type: Text | None = None
+    scorer: Text | None = Field(None, description="`name@version`; unset: the one with the newest scores of the range.")
+    part: Text | None = None
+    scale: Text | None = None
 
     def filters(self) -> dict[str, str]:
         """The dimensions that are set."""
-        return set_of(self, DIMENSIONS)
+        return set_of(self, ALL_DIMENSIONS)
 
 
 class CompareParameters(RangeParameters):
@@ -100,6 +103,7 @@ class CompareParameters(RangeParameters):
     baseline: Annotated[str, Field(min_length=1, max_length=1000)]
     candidate: Annotated[str, Field(min_length=1, max_length=1000)]
     metric: Annotated[str, Field(min_length=1, max_length=100)]
+    scorer: Text | None = Field(None, description="Of metrics of scores, `name@version`; unset: the newest of each release.")
 
 
 def set_of(parameters: Parameters, names: tuple[str, ...]) -> dict[str, str]:

@@ -35,6 +35,7 @@ CREATE TABLE scores
     evidence String CODEC(ZSTD(1)) COMMENT 'JSON',
     weight Float64 CODEC(ZSTD(1)) COMMENT 'spans that this one stands for: 1 / sampled share',
     scored_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    author String CODEC(ZSTD(1)) COMMENT 'of feedback: who judged',
     INDEX trace_id_index trace_id TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = {replacing_merge_tree}(scored_at)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from api.cursor import encode
 from api.services import Services
-from schemas.metrics import DIMENSIONS, METRICS
+from schemas.metrics import ALL_DIMENSIONS, METRICS
 from storage.spans import Position
 from tests.api.read_fixtures import NOW, client_of, new_key
 from tests.ingest.spans import ingest_spans, make_span
@@ -61,7 +61,7 @@ cursors = st.builds(
     st.just({}),
 )
 names = [
-    *DIMENSIONS,
+    *ALL_DIMENSIONS,
     "project",
     "text",
     "cursor",
@@ -76,7 +76,7 @@ names = [
 ]
 values = {
     "cursor": cursors,
-    "group_by": st.lists(st.sampled_from([*DIMENSIONS, "project"]), max_size=3).map(",".join),
+    "group_by": st.lists(st.sampled_from([*ALL_DIMENSIONS, "project"]), max_size=3).map(",".join),
     "metric": st.sampled_from([metric.name for metric in METRICS]),
     "status": st.sampled_from(["error", "ok", "unset"]),
     "user": st.sampled_from(["ours-user", "theirs-user"]),
