@@ -1,0 +1,1 @@
+"""Grounding: is an answer supported by the context it was given?"""
