@@ -106,13 +106,13 @@ class AnalyzerRunner:
         """Analyze until `stop`."""
         try:
             while not stop.is_set():
-                pause_s = await self._round(stop)
+                pause_s = await self.round(stop)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause_s)
         finally:
             await self._seats.leave(self.analyzer.name)
 
-    async def _round(self, stop: asyncio.Event) -> float:
+    async def round(self, stop: asyncio.Event) -> float:
         """One stretch of every partition that is ours; how long to wait before the next round."""
         pause_s = self._poll_s
         committed = await self._committed()

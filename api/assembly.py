@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import ProcessCollector, disable_created_metrics
 from sqlalchemy import select, text
 
+from api.analysis import assemble_analysis
 from api.app import create_app
 from api.base import Base, open_control, open_store, utc_now, version
 from api.control_schema import require_current
@@ -43,12 +44,13 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     await _prepare(base)
     intake = assemble_intake(base, addresses)
     reaction = assemble_reaction(base, intake.watermark) if base.roles & {"alert", "api"} else None
+    analysis = assemble_analysis(base, intake.committed) if "analyze" in base.roles else []
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]
     reacting = reaction.workers if reaction else []
     # Stopped first: gateways that wait for a change are answered, so that they do not hold up the listener.
     waiting = [Closing(reaction.rollbacks.targets.feed.close)] if reaction else []
-    return [*opened, *intake.workers, *reacting, *intake.listeners, front, *waiting]
+    return [*opened, *intake.workers, *analysis, *reacting, *intake.listeners, front, *waiting]
 
 
 async def _prepare(base: Base) -> None:

@@ -15,7 +15,7 @@ from schemas.settings import Settings
 from storage.clickhouse import ClickHouseStore, embedded_url
 from storage.control import ControlDatabase, sqlite_url
 
-ALL_ROLES = ("ingest", "write", "alert", "api")
+ALL_ROLES = ("ingest", "write", "analyze", "alert", "api")
 
 Clock = Callable[[], datetime]
 

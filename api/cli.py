@@ -104,6 +104,12 @@ def write_command(data_dir: DataDir = None, host: Host = None, port: Port = None
     _run_role("write", config, given(data_dir=data_dir, host=host, port=port))
 
 
+@app.command("analyze")
+def analyze_command(data_dir: DataDir = None, host: Host = None, port: Port = None, config: Config = None) -> None:
+    """Score what is stored: drift, toxicity, grounding, quality; send the weekly report (health and metrics on --port)."""
+    _run_role("analyze", config, given(data_dir=data_dir, host=host, port=port))
+
+
 @app.command("alert")
 def alert_command(data_dir: DataDir = None, host: Host = None, port: Port = None, config: Config = None) -> None:
     """Evaluate rules, deliver notifications, carry out rollbacks (health and metrics on --port)."""

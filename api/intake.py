@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,11 +22,12 @@ from ingest.receiver import Receiver
 from ingest.trace_log import TraceLog
 from schemas.sections import KafkaSettings
 from storage.key_cache import KeyCache
-from storage.progress import read_watermark
+from storage.progress import read_progress, read_watermark
 
 WRITE_THREADS = 2
 
 Watermark = Callable[[], Awaitable[datetime | None]]
+Committed = Callable[[], Awaitable[Mapping[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Intake:
     workers: list[Component]
     listeners: list[Component]
     watermark: Watermark
+    committed: Committed
     status: Callable[[], IngestStatus] | None
     blocked: Callable[[], str | None]
 
@@ -58,7 +60,7 @@ def _embedded(base: Base, addresses: Addresses) -> Intake:
     base.instruments.oldest_unwritten_seconds.set_function(oldest_s)
     listeners, status = _receiving(base, addresses, log)
     pricing = Pricing(base.store, base.settings.cost, base.clock)
-    return Intake([Closing(store.close), pricing, log], listeners, log.watermark, status, lambda: None)
+    return Intake([Closing(store.close), pricing, log], listeners, log.watermark, log.committed, status, lambda: None)
 
 
 def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
@@ -75,7 +77,12 @@ def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
         log = KafkaTraceLog(kafka)
         workers.append(log)
         listeners, status = _receiving(base, addresses, log)
-    return Intake(workers, listeners, lambda: read_watermark(base.control, kafka.topic), status, blocked)
+
+    async def committed() -> Mapping[int, int]:
+        found = await base.control.read(lambda connection: read_progress(connection, kafka.topic))
+        return {partition: at.offset for partition, at in found.items()}
+
+    return Intake(workers, listeners, lambda: read_watermark(base.control, kafka.topic), committed, status, blocked)
 
 
 def _halted(writer: KafkaWriter) -> Callable[[], str | None]:

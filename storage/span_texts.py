@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.clickhouse import ClickHouseStore
@@ -43,7 +43,7 @@ _TEXTS = f"""SELECT {_COLUMNS}, usage_key FROM spans WHERE {_RANGE} AND operatio
 ORDER BY log_offset, started_at, span_key LIMIT 1 BY project, usage_key"""  # noqa: S608  # made of constants
 
 _OF_TRACES = (
-    "project IN {projects:Array(String)} AND trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))"
+    "project IN {projects:Array(String)} AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))"
     " AND received_at >= {traces_since:DateTime64(3, 'UTC')}"
 )
 
@@ -92,7 +92,7 @@ async def read_span_rows(store: ClickHouseStore, stretch: Stretch) -> list[dict[
     A response that an earlier record held is left out. Only what came before the end of the stretch is looked at, so that
     reading it again gives the same.
     """
-    rows = await store.query(_TEXTS, _bounds(stretch))
+    rows = [_in_utc(row) for row in await store.query(_TEXTS, _bounds(stretch))]
     if not rows:
         return []
     traces = {(row["project"], row["trace"]): row for row in await store.query(_TRACES, _bounds(stretch) | _traces(rows))}
@@ -106,7 +106,14 @@ async def read_span_rows(store: ClickHouseStore, stretch: Stretch) -> list[dict[
 
 async def read_found_rows(store: ClickHouseStore, stretch: Stretch, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What retrievers and tools found in the traces of `rows`, in order of time."""
-    return await store.query(_FOUND, _bounds(stretch) | _traces(rows)) if rows else []
+    if not rows:
+        return []
+    return [_in_utc(row) for row in await store.query(_FOUND, _bounds(stretch) | _traces(rows))]
+
+
+def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns are in UTC; the client hands them over without a zone."""
+    return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _bounds(stretch: Stretch) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""What is computed about spans: the analyzers and what rests on them, as the settings and roles ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from analyzers.contract import Analyzer
+from analyzers.embedding.embedder import Embedder
+from analyzers.registry import UnknownAnalyzerError, create
+from analyzers.resources import Resources, model_threads
+from analyzers.runner import AnalyzerRunner, Committed
+from analyzers.seats import Seats
+from api.base import Base, StartError, open_store
+from api.lifecycle import Closing, Component, Runner
+from storage.analysis import EMBEDDED_TOPIC
+
+ANALYSIS_THREADS = 2
+
+
+def assemble_analysis(base: Base, committed: Committed) -> list[Component]:
+    """The analyzers of this process, each at its own pace.
+
+    Raises:
+        StartError: one of `analysis.analyzers` is not known or what it needs is not installed.
+    """
+    settings = base.settings.analysis
+    # Threads of its own: reading texts for analyzers does not hold up the queries of people.
+    store = open_store(base.settings, ANALYSIS_THREADS)
+    threads = model_threads(settings)
+    resources = Resources(settings, store, base.control, threads, Embedder(settings.embedder, threads), base.clock)
+    analyzers = [_create(name, resources) for name in dict.fromkeys(settings.analyzers)]
+    seats = Seats(base.control, topic(base), base.clock)
+    runners = [_runner(base, analyzer, resources, seats, committed) for analyzer in analyzers]
+    closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
+    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners]
+
+
+def topic(base: Base) -> str:
+    """The topic whose offsets the cursors are in."""
+    return base.settings.kafka.topic if base.settings.kafka else EMBEDDED_TOPIC
+
+
+def _create(name: str, resources: Resources) -> Analyzer:
+    try:
+        return create(name, resources)
+    except UnknownAnalyzerError as error:
+        raise StartError(str(error)) from error
+    except ImportError as error:
+        raise StartError(
+            f"the analyzer {name} cannot be loaded ({error}): install what it needs, or leave it out of analysis.analyzers"
+        ) from error
+
+
+def _runner(base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, committed: Committed) -> Component:
+    runner = AnalyzerRunner(
+        analyzer,
+        resources.store,
+        base.control,
+        seats,
+        committed=committed,
+        texts_per_s=resources.settings.texts_per_s.get(analyzer.name),
+        poll_s=resources.settings.poll_s,
+        clock=base.clock,
+        instruments=base.instruments,
+    )
+    return Runner(f"analyzer-{analyzer.name}", runner.run, _ready)
+
+
+async def _ready() -> None:
+    """An analyzer needs nothing before its first stretch: models are loaded when there is something to look at."""
+
+
+def _joined(threads: ThreadPoolExecutor) -> Callable[[], Awaitable[None]]:
+    """A model that is at work when the interpreter ends would crash it."""
+
+    async def join() -> None:
+        await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
+
+    return join

@@ -1,0 +1,103 @@
+"""An analyzer of the tests, and what a runner needs around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from analyzers.contract import Batch, Findings, Score, SpanText
+from analyzers.runner import AnalyzerRunner
+from analyzers.seats import Seats
+from schemas.instruments import Instruments
+from storage.clickhouse import ClickHouseStore
+from storage.control import ControlDatabase
+from tests.ingest.spans import make_span
+
+TOPIC = "embedded"
+
+
+class LengthAnalyzer:
+    """Scores the length of completions. `fails` says how often it raises first, `error` what."""
+
+    name = "length"
+    version = "1"
+    needs_context = True
+
+    def __init__(self, fails: int = 0, error: Exception | None = None) -> None:
+        self.fails = fails
+        self.error = error or RuntimeError("the model broke")
+        self.batches: list[Batch] = []
+        self.before: Callable[[], Awaitable[None]] | None = None
+
+    def texts(self, span: SpanText) -> Sequence[str]:
+        return [text] if (text := span.text_of("completion")) else []
+
+    async def analyze(self, batch: Batch) -> Findings:
+        self.batches.append(batch)
+        if self.before is not None:
+            await self.before()
+        if self.fails:
+            self.fails -= 1
+            raise self.error
+        return Findings(tuple(_score(span) for span in batch.spans))
+
+
+def _score(span: SpanText) -> Score:
+    if span.completion == "nan":
+        return Score(span, "length", "completion", value=float("nan"), flagged=True)
+    if span.completion == "?":
+        return Score(span, "length", "completion", reason="too-short")
+    return Score(span, "length", "completion", value=float(len(span.completion)), flagged=len(span.completion) > 10)
+
+
+def chat(prompt: str, completion: str, **more: Any) -> Any:
+    """A chat span with its messages; `attributes` are added to those of the messages."""
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": prompt,
+        "gen_ai.completion.0.role": "assistant",
+        "gen_ai.completion.0.content": completion,
+        "tracewarden.target": "assistant",
+        "tracewarden.release": "v1",
+        **more.pop("attributes", {}),
+    }
+    return make_span(attributes=attributes, **more)
+
+
+async def log_end(store: ClickHouseStore) -> dict[int, int]:
+    """Up to where the tests' log is stored."""
+    rows = await store.query("SELECT log_partition AS p, max(log_offset) + 1 AS end FROM spans GROUP BY p")
+    return {row["p"]: row["end"] for row in rows}
+
+
+def runner_of(
+    analyzer: Any,
+    store: ClickHouseStore,
+    control: ControlDatabase,
+    clock: Callable[[], datetime],
+    *,
+    texts_per_s: float | None = None,
+    seats: Seats | None = None,
+) -> AnalyzerRunner:
+    """A runner over everything that is in the store."""
+    return AnalyzerRunner(
+        analyzer,
+        store,
+        control,
+        seats or Seats(control, TOPIC, clock),
+        committed=lambda: log_end(store),
+        texts_per_s=texts_per_s,
+        poll_s=0.01,
+        clock=clock,
+        instruments=Instruments(),
+    )
+
+
+async def run_rounds(runner: AnalyzerRunner, rounds: int = 3) -> None:
+    """So many rounds without waiting between them."""
+    stop = asyncio.Event()
+    for _ in range(rounds):
+        await runner.round(stop)
