@@ -1,0 +1,176 @@
+"""What windows of a stream look like when nothing drifts: the null model behind the scan, estimated from a reference.
+
+Differences of means are looked at through a lens that weakens the directions in which single texts vary anyway,
+
+    A = √λ₁ · (Σ̂ + λI)^(-1/2),      λ = λ₁/10, λ₁ the largest eigenvalue of Σ̂, the covariance of φ(x).
+
+That makes T the kernel Fisher discriminant statistic (Harchaoui, Bach & Moulines 2007; Hagrass, Sriperumbudur & Li 2022 show
+that MMD by itself is not optimal): on public intents it finds a change in half the time. Half of the sampled texts make the
+lens; the covariance Σ of what is seen through it comes from the other half, so that it is not flattered.
+
+The mean of a window of n texts in several units of time differs from the reference's mean of N texts in B units by a normal
+vector with covariance
+
+    V = Σ·(1/n + 1/N) + F·(q + 1/B) + S·(min(1, b·q) + b/B),        q = Σ_u (n_u/n)², which is 1/w for w equal units.
+
+F and S are the tolerance: traffic is autocorrelated, so the means of whole units vary by more than sampling. F is variation
+from unit to unit, S what stays for blocks of b units (half of the reference). Their sizes come from the variance of unit and
+block means beyond sampling noise, by the method of moments as in `tolerance.py`,
+
+    γ²_w = max(0, (Σ_i N_i‖m_i - m̄‖² - (k-1)·tr Σ) / (N - Σ N_i²/N)),      γ²_1 = f + s,   γ²_b = f/b + s,
+
+and their directions from the reference's own units (a multiplier bootstrap of whole units). In the many dimensions of an
+embedding such a trace is known well from few units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.stats.mean_embedding import Sketch, merged
+
+Floats = NDArray[np.float64]
+
+RIDGE = 0.1
+SHARPENED = 48
+FEWEST_SAMPLES = 50
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A. `directions` are orthonormal rows with a scale each; everything else is scaled by `rest`."""
+
+    directions: Floats
+    scales: Floats
+    rest: float
+
+    def __call__(self, rows: Floats) -> Floats:
+        """A applied to vectors, along the last axis."""
+        along = rows @ self.directions.T
+        return np.asarray(self.rest * rows + (along * (self.scales - self.rest)) @ self.directions)
+
+    def through(self, sketch: Sketch) -> Sketch:
+        """The sketch of the same texts, seen through it."""
+        return Sketch(sketch.count, sketch.weight, sketch.squares, self(sketch.total))
+
+
+def lens_of(features: Floats) -> Lens:
+    """The lens of a sample of texts, rows of features."""
+    values, vectors = np.linalg.eigh(np.cov(features, rowvar=False))
+    values, vectors = np.maximum(0.0, values[::-1]), vectors[:, ::-1]
+    if values[0] == 0.0:
+        raise ValueError("all texts of the reference are the same: there is nothing to compare with")
+    kept = min(SHARPENED, len(values) - 1)
+    scales = np.sqrt(1 / (values / values[0] + RIDGE))
+    rest = float(np.sqrt(1 / (values[kept:].mean() / values[0] + RIDGE)))
+    return Lens(np.asarray(vectors[:, :kept].T), np.asarray(scales[:kept]), rest)
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """`eigenvalues` are those of Σ; `fast` and `slow` hold factors of F and S as rows, in the basis of its eigenvectors."""
+
+    n: float
+    unit_counts: tuple[float, ...]
+    eigenvalues: Floats
+    fast: Floats
+    slow: Floats
+    block: int
+
+    @property
+    def units(self) -> int:
+        """B, the units of the reference that have texts."""
+        return len(self.unit_counts)
+
+    def weights(self, n: float, concentration: float) -> Floats:
+        """The factors of Σ, F and S in V for a window of `n` texts; `concentration` is q."""
+        own = (1 / n, concentration, min(1.0, self.block * concentration))
+        reference = (1 / self.n, 1 / self.units, min(1.0, self.block / self.units))
+        return np.add(own, reference)
+
+    @cached_property
+    def traces(self) -> Floats:
+        """tr Σ, tr F, tr S."""
+        return np.array([self.eigenvalues.sum(), np.sum(self.fast**2), np.sum(self.slow**2)])
+
+    @cached_property
+    def products(self) -> Floats:
+        """The traces of the products of Σ, F and S; shape (3, 3)."""
+        values, fast, slow = self.eigenvalues, self.fast, self.slow
+        with_fast, with_slow = np.sum(fast**2 @ values), np.sum(slow**2 @ values)
+        both = np.sum((fast @ slow.T) ** 2)
+        return np.array(
+            [
+                [np.sum(values**2), with_fast, with_slow],
+                [with_fast, np.sum((fast @ fast.T) ** 2), both],
+                [with_slow, both, np.sum((slow @ slow.T) ** 2)],
+            ]
+        )
+
+
+def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Lens]:
+    """The model of a reference, from the sketches of its units and a sample of its texts' features in random order.
+
+    Raises:
+        ValueError: too few units with texts or sampled texts, or texts that are all the same.
+    """
+    filled = [unit for unit in units if unit.count > 0]
+    if len(filled) < 2 or len(features) < FEWEST_SAMPLES:
+        raise ValueError(
+            f"a reference needs 2 units with texts and {FEWEST_SAMPLES} sampled texts, not {len(filled)} and {len(features)}"
+        )
+    lens = lens_of(features[::2])
+    values, vectors = np.linalg.eigh(np.cov(lens(features[1::2]), rowvar=False))
+    seen = [_turned(lens.through(unit), vectors) for unit in filled]
+    return _model(seen, np.maximum(0.0, values)), lens
+
+
+def _turned(sketch: Sketch, vectors: Floats) -> Sketch:
+    return Sketch(sketch.count, sketch.weight, sketch.squares, np.asarray(sketch.total @ vectors))
+
+
+def _model(units: Sequence[Sketch], eigenvalues: Floats) -> NullModel:
+    block, trace = max(1, len(units) // 2), float(eigenvalues.sum())
+    blocks = [merged(units[start : start + block]) for start in range(0, block * (len(units) // block), block)]
+    fast, slow = components(between(units, trace), between(blocks, trace), block)
+    spread = _directions(units)
+    return NullModel(
+        n=merged(units).n,
+        unit_counts=tuple(unit.n for unit in units),
+        eigenvalues=eigenvalues,
+        fast=np.sqrt(fast) * spread,
+        slow=np.sqrt(slow) * spread,
+        block=block,
+    )
+
+
+def between(sketches: Sequence[Sketch], trace: float) -> float:
+    """γ²: the variance of the means beyond sampling noise, summed over the features; 0 where noise explains it all."""
+    whole, k = merged(sketches), len(sketches)
+    counts = np.array([one.n for one in sketches])
+    total = counts.sum()
+    if k < 2 or total <= k:
+        return 0.0
+    apart = sum(one.n * float(np.sum((one.mean - whole.mean) ** 2)) for one in sketches)
+    return max(0.0, (apart - (k - 1) * trace) / float(total - counts @ counts / total))
+
+
+def components(of_units: float, of_blocks: float, block: int) -> tuple[float, float]:
+    """f and s, neither below 0, from γ²_1 and γ²_b."""
+    if block == 1:
+        return of_units, 0.0
+    slow = max(0.0, (of_blocks - of_units / block) / (1 - 1 / block))
+    return max(0.0, of_units - slow), slow
+
+
+def _directions(sketches: Sequence[Sketch]) -> Floats:
+    """The units' deviations from their mean as rows, scaled so that their squares sum up to 1."""
+    means = np.array([one.mean for one in sketches])
+    centred = means - np.average(means, axis=0, weights=[one.n for one in sketches])
+    size = float(np.sum(centred**2))
+    return np.asarray(centred / np.sqrt(size) if size > 0 else centred)
