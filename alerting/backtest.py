@@ -10,10 +10,12 @@ from sqlalchemy import Connection
 
 from alerting.observation import Observation
 from alerting.promotions import Generation, Promotion, promotion_of, read_history
+from alerting.reach import Analyzed, reach
 from alerting.records import timing_of
 from alerting.states import AlertState, decide, initial
 from alerting.threshold import observe_threshold
 from alerting.watch import ReleaseWatch, in_trial, watched_targets
+from schemas.metrics import find_metric
 from schemas.rules import RegressionRule, Rule, ThresholdRule
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
@@ -46,7 +48,14 @@ class Backtest:
 
 
 async def backtest(
-    store: ClickHouseStore, control: ControlDatabase, rule: Rule, project: str, start: datetime, end: datetime, every: timedelta
+    store: ClickHouseStore,
+    control: ControlDatabase,
+    rule: Rule,
+    project: str,
+    start: datetime,
+    end: datetime,
+    every: timedelta,
+    analyzed: Analyzed | None = None,
 ) -> Backtest:
     """Replay a rule from `start` to `end`, in steps of `every` or as many as `MAX_EVALUATIONS` allow.
 
@@ -54,8 +63,9 @@ async def backtest(
         StoreError, QueryError: history cannot be read.
     """
     if isinstance(rule, RegressionRule):
-        return await _replay_releases(ReleaseWatch(store, control), control, rule, project, start, end)
-    return await _replay_threshold(store, rule, project, start, end, every)
+        return await _replay_releases(ReleaseWatch(store, control, analyzed), control, rule, project, start, end)
+    known_to = await reach(find_metric(rule.metric), end, analyzed)
+    return await _replay_threshold(store, rule, project, start, max(start, known_to or start), every)
 
 
 async def _replay_threshold(

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from alerting.evaluation import Evaluator, failed, is_kept
 from alerting.observation import Observation
 from alerting.proposals import Proposals, Proposer
+from alerting.reach import Analyzed
 from alerting.records import Recorder, delays_of
 from alerting.rulebook import load_rules, sync_rules
 from schemas.control.core import projects
@@ -61,7 +62,10 @@ class LostLeaseError(Exception):
 
 
 class AlertEngine:
-    """Runs every rule. `counted(kind, outcome)` hears of every evaluation: evaluated or failed."""
+    """Runs every rule. `counted(kind, outcome)` hears of every evaluation: evaluated or failed.
+
+    `analyzed` says how far an analyzer is, where scores are evaluated.
+    """
 
     def __init__(
         self,
@@ -73,13 +77,14 @@ class AlertEngine:
         clock: Clock,
         rollbacks: Proposer,
         counted: Counted = lambda _kind, _outcome: None,
+        analyzed: Analyzed | None = None,
     ) -> None:
         self._control = control
         self._settings = settings
         self._watermark = watermark
         self._clock = clock
         self._counted = counted
-        self._evaluator = Evaluator(store, control)
+        self._evaluator = Evaluator(store, control, analyzed)
         self._proposals = Proposals(control, rollbacks, settings.rollback.mode)
         self._delays = delays_of(settings.alerting)
         self._holder = secrets.token_hex(8)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from alerting.observation import Observation
+from alerting.reach import Analyzed
 from alerting.threshold import identity_of, observe_threshold
 from alerting.watch import ReleaseWatch
 from schemas.rules import RegressionRule, Rule
@@ -16,9 +17,10 @@ from storage.control import ControlDatabase
 class Evaluator:
     """Evaluates rules of every kind, up to a given watermark; it writes nothing."""
 
-    def __init__(self, store: ClickHouseStore, control: ControlDatabase) -> None:
+    def __init__(self, store: ClickHouseStore, control: ControlDatabase, analyzed: Analyzed | None = None) -> None:
         self._store = store
-        self._watch = ReleaseWatch(store, control)
+        self._analyzed = analyzed
+        self._watch = ReleaseWatch(store, control, analyzed)
 
     async def observe(
         self, rule: Rule, project: str, at: datetime, known: Sequence[Mapping[str, str]] = ()
@@ -30,7 +32,7 @@ class Evaluator:
         """
         if isinstance(rule, RegressionRule):
             return await self._watch.observe(rule, project, at, known)
-        return await observe_threshold(self._store, rule, project, at, known)
+        return await observe_threshold(self._store, rule, project, at, known, self._analyzed)
 
 
 def failed(rule: Rule, project: str, at: datetime, known: Sequence[Mapping[str, str]], reason: str) -> list[Observation]:

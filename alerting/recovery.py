@@ -54,7 +54,7 @@ def recovery_query(rollback: Rollback, evidence: Evidence, since: datetime, unti
         candidate_window=Stretch(since, until),
         baseline_window=Stretch(evidence.window_start - BASELINE_BEFORE, rollback.executed_at),
         concurrent=False,
-        margin=RATE_MARGIN if metric.kind == "rate" else MARGIN,
+        margin=MARGIN if metric.scale == "log" else RATE_MARGIN,
         alpha=ALPHA,
     )
 
@@ -86,7 +86,8 @@ def _breach_excluded(evidence: Evidence, found: ReleaseComparison) -> bool:
 def _interval(found: ReleaseComparison) -> str:
     if found.effect is None or found.interval_low is None or found.interval_high is None:
         return found.reason
+    form = "+.3g" if find_comparable(found.query.metric).scale == "linear" else "+.1%"
     return (
-        f"{found.effect:+.1%} against {found.query.baseline} before, between {found.interval_low:+.1%} and "
-        f"{found.interval_high:+.1%} ({found.n_candidate} requests)"
+        f"{found.effect:{form}} against {found.query.baseline} before, between {found.interval_low:{form}} and "
+        f"{found.interval_high:{form}} ({found.n_candidate} requests)"
     )

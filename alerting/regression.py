@@ -8,22 +8,26 @@ whole. Such requests sit at the end of the candidate's window only and make it l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from analyzers.stats.comparison import Comparison, Direction, Verdict, compare, compare_rates
 from analyzers.stats.summary import Arm, RateArm
-from analyzers.stats.tolerance import Tolerance, sequential_rate_tolerance, sequential_tolerance
+from analyzers.stats.tolerance import PRIOR_RATE_SHARE, Tolerance, sequential_rate_tolerance, sequential_tolerance
 from schemas.evidence import Evidence
-from schemas.metrics import Metric, find_comparable
+from schemas.metrics import Metric, ScoreMetric, find_comparable
 from storage.clickhouse import ClickHouseStore
 from storage.metrics import ArmData, ArmQuery, read_arm
 
 SETTLE = timedelta(seconds=2)
 BLOCKS = 12
 SHORTEST_BLOCK = timedelta(seconds=1)
+
+# The size of changes of a mean score worth finding, as a share of the width of its scale.
+SCORE_TAU = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Stretch:
 class ComparisonQuery:
     """What to compare. `concurrent`: both releases served side by side, so that no tolerance is needed.
 
-    `margin` is a relative change (0.1 = 10 %), or a difference of shares where the metric is a rate.
+    `margin` is a relative change (0.1 = 10 %), a difference of shares where the metric is a rate, and where it is a mean
+    score a share of the width of its scale.
     """
 
     project: str
@@ -106,6 +111,7 @@ class ReleaseComparison:
     allowed: float
     minimum_detectable_effect: float | None
     examples: tuple[str, ...]
+    scorer: str = ""
 
     def evidence(self, generation: int) -> Evidence:
         """What is stored and sent; `generation` is that of the target when this was read."""
@@ -145,11 +151,7 @@ async def compare_releases(store: ClickHouseStore, query: ComparisonQuery) -> Re
 def compare_arms(query: ComparisonQuery, candidate: ArmData, baseline: ArmData) -> ReleaseComparison:
     """The comparison of two arms that were read."""
     metric = find_comparable(query.metric)
-    found = (
-        _compare_rates(query, metric, candidate, baseline)
-        if metric.kind == "rate"
-        else _compare(query, metric, candidate, baseline)
-    )
+    found = _same_scorer(_COMPARE[metric.scale](query, metric, candidate, baseline), candidate, baseline)
     return ReleaseComparison(
         query=query,
         unit=metric.unit,
@@ -166,6 +168,27 @@ def compare_arms(query: ComparisonQuery, candidate: ArmData, baseline: ArmData) 
         allowed=found.allowed,
         minimum_detectable_effect=found.minimum_detectable_effect,
         examples=candidate.examples,
+        scorer=candidate.scorer or baseline.scorer,
+    )
+
+
+def _same_scorer(found: Comparison, candidate: ArmData, baseline: ArmData) -> Comparison:
+    """No verdict where two scorers judged: what differs may be the judges."""
+    ours, theirs = candidate.scorer, baseline.scorer
+    if ours == theirs or not (ours and theirs):
+        return replace(found, reason=f"{found.reason}; scored by {ours or theirs}") if ours or theirs else found
+    reason = (
+        f"the candidate was scored by {ours}, the baseline by {theirs}, and two scorers cannot be compared: wait until one has "
+        "scored both, or name one that has with the filter `scorer`"
+    )
+    return replace(
+        found,
+        verdict="not_yet",
+        reason=reason,
+        effect=None,
+        interval=None,
+        p_value=None,
+        minimum_detectable_effect=None,
     )
 
 
@@ -213,6 +236,28 @@ def _compare_rates(query: ComparisonQuery, metric: Metric, candidate: ArmData, b
         tolerance=tolerance,
         min_samples=query.min_samples,
     )
+
+
+def _compare_scores(query: ComparisonQuery, metric: Metric, candidate: ArmData, baseline: ArmData) -> Comparison:
+    """Mean scores as they are: a bounded score has no skew to take a logarithm against, and may be 0."""
+    width = (metric.width if isinstance(metric, ScoreMetric) else None) or 1.0
+    blocks = [Arm(block.n, block.mean, block.variance) for block in baseline.blocks]
+    prior_sd = PRIOR_RATE_SHARE * math.sqrt(baseline.variance)
+    tolerance = _tolerance(query, lambda: sequential_tolerance(blocks, horizon=horizon(query), prior_sd=prior_sd))
+    return compare(
+        Arm(baseline.n, baseline.mean, baseline.variance),
+        Arm(candidate.n, candidate.mean, candidate.variance),
+        margin=query.margin * width,
+        alpha=query.alpha,
+        direction=_direction(metric),
+        tolerance=tolerance,
+        min_samples=query.min_samples,
+        scale="linear",
+        tau=SCORE_TAU * width,
+    )
+
+
+_COMPARE = {"log": _compare, "rate": _compare_rates, "linear": _compare_scores}
 
 
 def _tolerance(query: ComparisonQuery, estimate: Callable[[], Tolerance]) -> float:

@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 from alerting.comparator import Signal
 from alerting.observation import Observation
 from alerting.promotions import Promotion, promotion_of, read_history
+from alerting.reach import Analyzed, reach
 from alerting.regression import SETTLE, ComparisonQuery, ReleaseComparison, Stretch, block_of, compare_arms
 from alerting.wording import summary
 from analyzers.stats.alpha import spent
 from schemas.duration import format_duration
-from schemas.metrics import find_metric
+from schemas.metrics import ScoreMetric, find_metric
 from schemas.rules import EVERY_TARGET, RegressionRule
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
@@ -40,8 +41,9 @@ _KEPT_ARMS = 256
 class ReleaseWatch:
     """Evaluates regression rules. Baselines that lie in the past are read once and kept."""
 
-    def __init__(self, store: ClickHouseStore, control: ControlDatabase) -> None:
+    def __init__(self, store: ClickHouseStore, control: ControlDatabase, analyzed: Analyzed | None = None) -> None:
         self._store = store
+        self._analyzed = analyzed
         self._control = control
         self._arms: OrderedDict[tuple[object, ...], ArmData] = OrderedDict()
         self._looked: dict[tuple[str, str, str], tuple[int, datetime]] = {}
@@ -64,7 +66,7 @@ class ReleaseWatch:
 
     async def judge(self, rule: RegressionRule, project: str, promotion: Promotion, at: datetime) -> Observation:
         """What is known about one release in its trial at `at`."""
-        compared = [await self._compare(query_of(rule, project, promotion, metric, at)) for metric in rule.metrics]
+        compared = [await self._judge_by(rule, project, promotion, metric, at) for metric in rule.metrics]
         ordered = sorted(compared, key=lambda comparison: comparison.verdict != "worse")
         evidence = tuple(comparison.evidence(promotion.generation) for comparison in ordered)
         worse = sum(comparison.verdict == "worse" for comparison in ordered)
@@ -92,6 +94,13 @@ class ReleaseWatch:
         self._looked[key] = (promotion.generation, at)
         return True
 
+    async def _judge_by(
+        self, rule: RegressionRule, project: str, promotion: Promotion, metric: str, at: datetime
+    ) -> ReleaseComparison:
+        """By one metric, up to where it is known: an empty candidate, so no verdict, where that is nowhere."""
+        known_to = await reach(find_metric(metric), at, self._analyzed)
+        return await self._compare(query_of(rule, project, promotion, metric, known_to or promotion.promoted_at))
+
     async def _compare(self, query: ComparisonQuery) -> ReleaseComparison:
         baseline = await self._baseline(query)
         candidate = await self._arm(query.candidate_arm(), query.candidate_window)
@@ -104,7 +113,8 @@ class ReleaseWatch:
 
     async def _baseline(self, query: ComparisonQuery) -> ArmData:
         arm = query.baseline_arm()
-        if query.concurrent or query.candidate_window.end - arm.end < STILL_ARRIVING:
+        scored = isinstance(find_metric(query.metric), ScoreMetric)  # another scorer may go over the past
+        if scored or query.concurrent or query.candidate_window.end - arm.end < STILL_ARRIVING:
             return await self._arm(arm, query.baseline_window)
         key = _key(arm)
         if key not in self._arms:
@@ -161,7 +171,7 @@ def in_trial(rule: RegressionRule, promotion: Promotion, at: datetime, known: Se
 
 def query_of(rule: RegressionRule, project: str, promotion: Promotion, metric: str, at: datetime) -> ComparisonQuery:
     """The comparison of one metric at `at`: windows, margin and level."""
-    is_rate = find_metric(metric).kind == "rate"
+    relative = find_metric(metric).scale == "log"
     started = promotion.beside_since or promotion.promoted_at
     candidate, number = _candidate_window(rule, started, at - SETTLE)
     beside = promotion.beside_since is not None
@@ -174,7 +184,7 @@ def query_of(rule: RegressionRule, project: str, promotion: Promotion, metric: s
         candidate_window=candidate,
         baseline_window=candidate if beside else _baseline_window(rule, promotion),
         concurrent=beside,
-        margin=rule.rate_margin if is_rate else rule.margin,
+        margin=rule.margin if relative else rule.rate_margin,
         alpha=spent(rule.alpha, metrics=len(rule.metrics), episode=promotion.ordinal + number),
         min_samples=rule.min_samples,
         tolerate=rule.tolerance == "auto",

@@ -9,7 +9,7 @@ from schemas.metrics import find_metric
 
 
 def effect_text(evidence: Evidence) -> str:
-    """+58 % for a relative change, +2.1 points for a difference of shares."""
+    """+58 % for a relative change, +2.1 points for a difference of shares, -0.12 for one of scores."""
     return _size(evidence, evidence.effect)
 
 
@@ -35,6 +35,9 @@ def summary(evidence: Sequence[Evidence]) -> str:
 def _size(evidence: Evidence, effect: float | None) -> str:
     if effect is None:
         return "unknown"
-    if find_metric(evidence.metric).kind == "rate":
+    scale = find_metric(evidence.metric).scale
+    if scale == "linear":
+        return f"{effect:+.3g}"
+    if scale == "rate":
         return f"{effect * 100:+.1f} points"
     return f"{effect * 100:+.0f} %" if abs(effect) < 10 else f"×{1 + effect:.1f}"

@@ -11,6 +11,7 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from schemas.settings import Settings
+from storage.analysis import Progress
 from storage.clickhouse import ClickHouseStore
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ class IngestStatus:
 
 @dataclass(frozen=True)
 class Services:
-    """The parts behind the API. `ingest` is None where this process receives no traces (the role `api` by itself)."""
+    """The parts behind the API. `ingest` is None where this process receives no traces (the role `api` by itself).
+
+    `analyzed` says up to which arrival time an analyzer has read everything; None: its scores count as up to date.
+    `analysis` says how far each analyzer is.
+    """
 
     settings: Settings
     store: ClickHouseStore
@@ -44,6 +49,8 @@ class Services:
     clock: Clock
     version: str
     ingest: Callable[[], IngestStatus] | None = None
+    analyzed: Callable[[str], Awaitable[datetime | None]] | None = None
+    analysis: Callable[[], Awaitable[list[Progress]]] | None = None
 
 
 def services(request: Request) -> Services:

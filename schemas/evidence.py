@@ -11,9 +11,9 @@ class Evidence(BaseModel):
     """One metric of a candidate release against a baseline release.
 
     `effect`, `interval_low` and `interval_high` are relative changes (0.58 = 58 % higher) for costs, tokens and
-    latencies, differences of shares (0.02 = two percentage points) for rates; None where the data cannot say. The
-    interval holds the true effect with probability `confidence`, at all looks together. `generation` is that of the
-    target's desired state when the evidence was collected.
+    latencies, differences of shares (0.02 = two percentage points) for rates, differences in `unit` for mean scores; None
+    where the data cannot say. The interval holds the true effect with probability `confidence`, at all looks together.
+    `generation` is that of the target's desired state when the evidence was collected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

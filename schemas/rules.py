@@ -146,7 +146,7 @@ class RegressionRule(BaseRule):
     margin: Margin = 0.1
     """Relative change of a cost, token count or latency that is let pass: 0.1 is 10 %."""
     rate_margin: Margin = 0.02
-    """Change of a rate that is let pass: 0.02 is two percentage points."""
+    """Change of a rate that is let pass: 0.02 is two percentage points; of a mean score, a share of its scale's width."""
     alpha: Share = 0.01
     """Chance of any false alarm in 28 days of a target, over all its metrics and promotions together."""
     tolerance: Literal["auto", "none"] = "auto"

@@ -37,6 +37,8 @@ class ScoreMetric(Metric):
     def __post_init__(self) -> None:
         if self.scope != "score" or self.kind not in ("rate", "mean") or not self.score:
             raise ValueError(f"{self.name}: a metric of scores has the scope score, the kind rate or mean, and a score's name")
+        if self.comparable and self.worse == "none":
+            raise ValueError(f"{self.name}: releases can only be compared by a metric that gets worse in a direction")
         if self.width is not None and not 0 < self.width < math.inf:
             raise ValueError(f"{self.name}: the width of a scale is positive and finite, not {self.width}")
 
@@ -84,7 +86,8 @@ def mean(
     width: float | None = 1.0,
 ) -> ScoreMetric:
     """The mean of the scores' values."""
-    return ScoreMetric(name, unit, description, "mean", "score", worse, True, score=score, of=of, part=part, width=width)
+    comparable = worse != "none"
+    return ScoreMetric(name, unit, description, "mean", "score", worse, comparable, score=score, of=of, part=part, width=width)
 
 
 def _quality(name: str, what: str, part: Part = "completion") -> ScoreMetric:

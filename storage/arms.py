@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from schemas.metrics import find_comparable
+from schemas.metrics import ScoreMetric, find_comparable
 from schemas.settings import QuerySettings
+from storage.arm_data import EXAMPLES, ArmData, ArmQuery, Block, combine
 from storage.clickhouse import ClickHouseStore
 from storage.dimensions import USAGE, check_dimensions, filter_parameters, requests
 from storage.readings import FAILED, TOP_DURATION, USAGE_COLUMNS
-from storage.scope import DEFAULT_BOUNDS, Axis, ProjectReader, QueryError, Range
+from storage.scope import DEFAULT_BOUNDS, ProjectReader, QueryError, Range
+from storage.score_arms import read_score_arm
 
-EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class ArmQuery:
-    """The requests of one release of a target between `start` (included) and `end`.
-
-    `axis` says whether a request belongs to the range by the start of its top span or by that span's arrival.
-    """
-
-    project: str
-    metric: str
-    target: str
-    release: str
-    start: datetime
-    end: datetime
-    axis: Axis = "event"
-    filters: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Requests of one stretch of time; `variance` is the sample's (n − 1), 0 for a single request."""
-
-    n: int
-    mean: float
-    variance: float
-
-
-@dataclass(frozen=True)
-class ArmData:
-    """Sufficient statistics of an arm, on the metric's scale: natural logarithm, or 0 and 1 for errors.rate.
-
-    `events` counts the failed requests (errors.rate only). `examples` are hex trace ids of the requests with the highest
-    values. `missing` counts requests of the release without a value, or with one that has no logarithm (≤ 0). Without
-    requests `mean` and `variance` are 0 and `n` says so.
-    """
-
-    n: int
-    mean: float
-    variance: float
-    events: int | None
-    blocks: tuple[Block, ...]
-    examples: tuple[str, ...]
-    missing: int
+__all__ = ["ArmData", "ArmQuery", "Block", "combine", "read_arm"]
 
 
 async def read_arm(
@@ -72,12 +28,15 @@ async def read_arm(
         QueryError: a dimension, the range or the block; the message names the bound and the fix.
         StoreError: the store refused, or a limit was reached.
     """
-    check_dimensions(find_comparable(query.metric), query.filters)
+    metric = find_comparable(query.metric)
+    check_dimensions(metric, query.filters)
     if block < timedelta(seconds=1):
         raise QueryError("bad-step", "the block is shorter than a second: ask for 1s or more")
+    reader = ProjectReader(store, query.project, bounds)
+    if isinstance(metric, ScoreMetric):
+        return await read_score_arm(reader, metric, query, block)
     filters = {**query.filters, "target": query.target, "release": query.release}
     parameters = {**filter_parameters(filters), "block": block // timedelta(milliseconds=1)}
-    reader = ProjectReader(store, query.project, bounds)
     sql = _statement(query.metric, requests(query.axis, _columns(query.metric), (), filters))
     return _arm(await reader.fetch(sql, Range(query.start, query.end, query.axis), parameters), query.metric)
 
@@ -127,15 +86,3 @@ def _arm(rows: list[dict[str, Any]], metric: str) -> ArmData:
         examples=tuple(trace_id.lower() for _, trace_id in examples[:EXAMPLES]),
         missing=sum(row["missing"] for row in rows),
     )
-
-
-def combine(blocks: Iterable[Block]) -> Block:
-    """All blocks as one (Chan, Golub and LeVeque 1983: exact for any split)."""
-    blocks = tuple(blocks)
-    n = sum(block.n for block in blocks)
-    if n == 0:
-        return Block(0, 0.0, 0.0)
-    mean = math.fsum(block.n * block.mean for block in blocks) / n
-    within = math.fsum((block.n - 1) * block.variance for block in blocks)
-    between = math.fsum(block.n * (block.mean - mean) ** 2 for block in blocks)
-    return Block(n, mean, (within + between) / (n - 1) if n > 1 else 0.0)

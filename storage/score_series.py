@@ -64,7 +64,7 @@ def scored(metric: ScoreMetric, axis: Axis, filters: Mapping[str, str], *, chose
     """`FROM scores` of a metric and filters; `chosen`: of the scorer with the newest ones. `judged`: without abstentions."""
     conditions = ["name = {score:String}", "part = {part:String}", "source = {source:String}", *_equal(filters)]
     if judged:
-        conditions.append(_known(metric))
+        conditions.append(score_known(metric))
     source = f"{scores_of(axis, late=metric.source == 'human')} AND {' AND '.join(conditions)}"
     if not chosen or filters.get("scorer"):
         return source
@@ -72,7 +72,8 @@ def scored(metric: ScoreMetric, axis: Axis, filters: Mapping[str, str], *, chose
     return f"{source} AND scorer = {newest}"
 
 
-def _known(metric: ScoreMetric) -> str:
+def score_known(metric: ScoreMetric) -> str:
+    """Whether a score has a value; without one it abstained."""
     return f"{JUDGED} AND flagged IS NOT NULL" if metric.kind == "rate" else JUDGED
 
 

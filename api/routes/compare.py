@@ -65,9 +65,10 @@ async def _query(reader: ProjectReader, asked: CompareParameters, span: Range) -
         candidate_window=found.candidate,
         baseline_window=found.baseline,
         concurrent=found.concurrent,
-        margin=RATE_MARGIN if metric.kind == "rate" else MARGIN,
+        margin=MARGIN if metric.scale == "log" else RATE_MARGIN,
         alpha=ALPHA,
         axis="event",
+        filters={} if asked.scorer is None else {"scorer": asked.scorer},
     )
 
 
@@ -108,6 +109,7 @@ def _shown(found: ReleaseComparison) -> ComparisonAnswer:
         concurrent=query.concurrent,
         windows=Windows(baseline=_window(query.baseline_window), candidate=_window(query.candidate_window)),
         example_traces=list(found.examples),
+        scorer=found.scorer or None,
     )
 
 

@@ -117,7 +117,7 @@ async def test(body: RuleTestRequest, principal: Reader, parts: Parts) -> RuleTe
         return RuleTestAnswer(at=None, reason="the watermark is not known yet: nothing is evaluated until it is", findings=[])
     states = await _states(stored, principal, parts)
     known = [state["labels"] for state in states.values() if is_kept(rule, state)]
-    found = await Evaluator(parts.store, parts.control).observe(rule, principal.project, at, known)
+    found = await Evaluator(parts.store, parts.control, parts.analyzed).observe(rule, principal.project, at, known)
     standing = {key: state_of(state) for key, state in states.items()}
     findings = [_finding(rule, observation, standing.get(observation.fingerprint)) for observation in found]
     return RuleTestAnswer(at=at, reason=_conclusion(rule, findings), findings=findings)
@@ -130,7 +130,8 @@ async def replay(body: BacktestRequest, principal: Reader, parts: Parts) -> Back
     end = body.end or await parts.watermark() or parts.clock()
     Range(body.start, end).check(parts.settings.query)
     every = interval_of(rule, parts.settings)
-    return _replayed(await backtest(parts.store, parts.control, rule, principal.project, body.start, end, every))
+    found = await backtest(parts.store, parts.control, rule, principal.project, body.start, end, every, parts.analyzed)
+    return _replayed(found)
 
 
 async def _chosen(body: RuleChoice, principal: Principal, parts: Services) -> tuple[StoredRule | None, Rule]:

@@ -73,7 +73,8 @@ class Windows(Answer):
 
 
 class ComparisonAnswer(Answer):
-    """One release against another. Effects are relative changes (0.1 = 10 %), for rates differences of shares."""
+    """One release against another. Effects are relative changes (0.1 = 10 %), for rates differences of shares, for mean
+    scores differences in their unit."""
 
     metric: str
     unit: str
@@ -96,3 +97,4 @@ class ComparisonAnswer(Answer):
     )
     windows: Windows
     example_traces: list[str] = Field(description="The candidate's worst requests.")
+    scorer: str | None = Field(None, description="Whose scores were compared, as `name@version`; null: not a metric of scores.")
