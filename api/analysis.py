@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 
 from analyzers.contract import Analyzer
 from analyzers.embedding.embedder import Embedder
@@ -13,8 +15,9 @@ from analyzers.resources import Resources, model_threads
 from analyzers.runner import AnalyzerRunner, Committed
 from analyzers.seats import Seats
 from api.base import Base, StartError, open_store
+from api.intake import Intake
 from api.lifecycle import Closing, Component, Runner
-from storage.analysis import EMBEDDED_TOPIC
+from storage.analysis import EMBEDDED_TOPIC, Progress, read_analysis
 
 ANALYSIS_THREADS = 2
 
@@ -35,6 +38,28 @@ def assemble_analysis(base: Base, committed: Committed) -> list[Component]:
     runners = [_runner(base, analyzer, resources, seats, committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
     return [Closing(store.close), Closing(_joined(threads)), *closing, *runners]
+
+
+def progress(base: Base, intake: Intake) -> Callable[[], Awaitable[list[Progress]]]:
+    """How far each analyzer is, whichever process it runs in; those that are switched off are left out."""
+
+    async def read() -> list[Progress]:
+        committed, watermark = await intake.committed(), await intake.watermark()
+        found = await base.control.read(lambda connection: read_analysis(connection, topic(base), committed, watermark))
+        known = {each.analyzer: each for each in found}
+        unread = Progress("", sum(committed.values()), None, 0, None)
+        return [known.get(name, replace(unread, analyzer=name)) for name in dict.fromkeys(base.settings.analysis.analyzers)]
+
+    return read
+
+
+def watermark_of(progress: Callable[[], Awaitable[list[Progress]]]) -> Callable[[str], Awaitable[datetime | None]]:
+    """Up to which arrival time an analyzer has read everything; None while that is unknown or it is switched off."""
+
+    async def read(analyzer: str) -> datetime | None:
+        return next((each.watermark for each in await progress() if each.analyzer == analyzer), None)
+
+    return read
 
 
 def topic(base: Base) -> str:

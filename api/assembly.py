@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import ProcessCollector, disable_created_metrics
 from sqlalchemy import select, text
 
-from api.analysis import assemble_analysis
+from api.analysis import assemble_analysis, progress, watermark_of
 from api.app import create_app
 from api.base import Base, open_control, open_store, utc_now, version
 from api.control_schema import require_current
@@ -70,6 +70,7 @@ def _front(base: Base, intake: Intake, reaction: Reaction | None) -> FastAPI:
     found = dependencies(base, intake)
     if "api" not in base.roles or reaction is None:
         return health_app(found, base.instruments)
+    analysis = progress(base, intake)
     app = create_app(
         Services(
             settings=base.settings,
@@ -81,6 +82,8 @@ def _front(base: Base, intake: Intake, reaction: Reaction | None) -> FastAPI:
             clock=base.clock,
             version=version(),
             ingest=intake.status,
+            analyzed=watermark_of(analysis),
+            analysis=analysis,
         )
     )
     app.include_router(health_router(found, base.instruments))

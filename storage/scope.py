@@ -120,6 +120,16 @@ def scores_of(axis: Axis, *, late: bool) -> str:
     return f"FROM scores FINAL WHERE {' AND '.join(clauses)} AND indexHint({' AND '.join(hints)})"
 
 
+def coverage_of(axis: Axis) -> str:
+    """`FROM analysis_coverage` of the reader's project: the minutes that begin within its range."""
+    column = TIME_COLUMNS[axis]
+    clauses = ["project = {project:String}", f"{column} >= {_bound('start')}", f"{column} < {_bound('end')}"]
+    if axis == "event":
+        hints = [f"received_at >= {_bound('start', -LATEST_EVENT)}", f"received_at <= {_bound('end', EARLIEST_EVENT)}"]
+        clauses.append(f"indexHint({' AND '.join(hints)})")
+    return f"FROM analysis_coverage FINAL WHERE {' AND '.join(clauses)}"
+
+
 def looks_of() -> str:
     """`FROM drift_looks` of the reader's project within its range. A look may be there twice: take the last of a time."""
     clauses = ["project = {project:String}", f"time >= {_bound('start')}", f"time < {_bound('end')}"]
