@@ -48,6 +48,8 @@ class Lens:
     directions: Floats
     scales: Floats
     rest: float
+    largest: float
+    """λ₁."""
 
     def __call__(self, rows: Floats) -> Floats:
         """A applied to vectors, along the last axis."""
@@ -58,9 +60,30 @@ class Lens:
         """The sketch of the same texts, seen through it."""
         return Sketch(sketch.count, sketch.weight, sketch.squares, self(sketch.total))
 
+    def variance(self, direction: Floats) -> float:
+        """dᵀΣ̂d, the variance of ⟨φ(x), d⟩ over the texts that the lens was made from."""
+        along = self.directions @ direction
+        outside = max(0.0, float(direction @ direction - along @ along))
+        return float(self._values[:-1] @ along**2 + self._values[-1] * outside)
+
+    @property
+    def noise(self) -> float:
+        """tr Σ̂²."""
+        outside = self.directions.shape[1] - len(self.directions)
+        return float(np.sum(self._values[:-1] ** 2) + outside * self._values[-1] ** 2)
+
+    @property
+    def _values(self) -> Floats:
+        """Eigenvalues of Σ̂ along the directions, and the mean one outside of them."""
+        return np.asarray(self.largest * np.maximum(0.0, 1 / np.append(self.scales, self.rest) ** 2 - RIDGE))
+
 
 def lens_of(features: Floats) -> Lens:
-    """The lens of a sample of texts, rows of features."""
+    """The lens of a sample of texts, rows of features.
+
+    Raises:
+        ValueError: the texts are all the same.
+    """
     values, vectors = np.linalg.eigh(np.cov(features, rowvar=False))
     values, vectors = np.maximum(0.0, values[::-1]), vectors[:, ::-1]
     if values[0] == 0.0:
@@ -68,7 +91,33 @@ def lens_of(features: Floats) -> Lens:
     kept = min(SHARPENED, len(values) - 1)
     scales = np.sqrt(1 / (values / values[0] + RIDGE))
     rest = float(np.sqrt(1 / (values[kept:].mean() / values[0] + RIDGE)))
-    return Lens(np.asarray(vectors[:, :kept].T), np.asarray(scales[:kept]), rest)
+    return Lens(np.asarray(vectors[:, :kept].T), np.asarray(scales[:kept]), rest, float(values[0]))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a look needs of the model: the first two moments of ‖A(μ̂_w - μ̂_ref)‖².
+
+    `traces` are tr Σ, tr F, tr S, `products` the traces of their products; `largest` is the largest eigenvalue of Σ. The
+    reference has `n` texts in `units` units, and `block` units share what S adds.
+    """
+
+    n: float
+    units: int
+    block: int
+    traces: Floats
+    products: Floats
+    largest: float
+
+    def weights(self, n: float, concentration: float) -> Floats:
+        """The factors of Σ, F and S in V for a window of `n` texts; `concentration` is q."""
+        own = (1 / n, concentration, min(1.0, self.block * concentration))
+        return np.add(own, self.own_weights)
+
+    @property
+    def own_weights(self) -> Floats:
+        """The factors of Σ, F and S in the covariance of the reference's own mean."""
+        return np.array([1 / self.n, 1 / self.units, min(1.0, self.block / self.units)])
 
 
 @dataclass(frozen=True)
@@ -82,35 +131,21 @@ class NullModel:
     slow: Floats
     block: int
 
-    @property
-    def units(self) -> int:
-        """B, the units of the reference that have texts."""
-        return len(self.unit_counts)
-
-    def weights(self, n: float, concentration: float) -> Floats:
-        """The factors of Σ, F and S in V for a window of `n` texts; `concentration` is q."""
-        own = (1 / n, concentration, min(1.0, self.block * concentration))
-        reference = (1 / self.n, 1 / self.units, min(1.0, self.block / self.units))
-        return np.add(own, reference)
-
     @cached_property
-    def traces(self) -> Floats:
-        """tr Σ, tr F, tr S."""
-        return np.array([self.eigenvalues.sum(), np.sum(self.fast**2), np.sum(self.slow**2)])
-
-    @cached_property
-    def products(self) -> Floats:
-        """The traces of the products of Σ, F and S; shape (3, 3)."""
+    def moments(self) -> Moments:
+        """All that looks need."""
         values, fast, slow = self.eigenvalues, self.fast, self.slow
         with_fast, with_slow = np.sum(fast**2 @ values), np.sum(slow**2 @ values)
         both = np.sum((fast @ slow.T) ** 2)
-        return np.array(
+        products = np.array(
             [
                 [np.sum(values**2), with_fast, with_slow],
                 [with_fast, np.sum((fast @ fast.T) ** 2), both],
                 [with_slow, both, np.sum((slow @ slow.T) ** 2)],
             ]
         )
+        traces = np.array([values.sum(), np.sum(fast**2), np.sum(slow**2)])
+        return Moments(self.n, len(self.unit_counts), self.block, traces, products, float(values.max()))
 
 
 def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Lens]:

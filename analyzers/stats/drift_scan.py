@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.stats.drift_null import NullModel
+from analyzers.stats.drift_null import Moments, NullModel
 from analyzers.stats.mean_embedding import Sketch, merged
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ class Look:
         return max(self.windows, key=lambda window: window.score)
 
 
-def look(model: NullModel, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Look | None:
+def look(model: Moments, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Look | None:
     """The decision's figures from the units since the reference, the newest last (empty units have no texts).
 
     Reference and units are seen through the model's lens.
@@ -83,7 +83,7 @@ def look(model: NullModel, reference: Sketch, units: Sequence[Sketch], scan: Sca
     return Look(tuple(windows), onset.units)
 
 
-def _window(model: NullModel, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Window | None:
+def _window(model: Moments, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Window | None:
     filled = [unit for unit in units if unit.count]
     if sum(unit.count for unit in filled) < scan.min_window:
         return None
@@ -93,7 +93,7 @@ def _window(model: NullModel, reference: Sketch, units: Sequence[Sketch], scan: 
     return Window(len(units), sketch, standardised(model, square, sketch.n, concentration))
 
 
-def standardised(model: NullModel, square: float, n: float, concentration: float) -> float:
+def standardised(model: Moments, square: float, n: float, concentration: float) -> float:
     """z of a squared distance of means."""
     weights = model.weights(n, concentration)
     return (square - float(weights @ model.traces)) / math.sqrt(2 * float(weights @ model.products @ weights))
@@ -135,9 +135,11 @@ def _largest(model: NullModel, scan: Scan, paths: int, rng: np.random.Generator)
 def _of_length(model: NullModel, scan: Scan, length: int, counts: Floats, sums: Floats) -> Floats:
     n, squares = (_moving(values, length) for values in (counts, counts**2))
     square = np.sum((sums[:, length:] - sums[:, :-length]) ** 2, axis=2) / n**2
+    moments = model.moments
     own = np.stack([1 / n, squares / n**2, np.minimum(1.0, model.block * squares / n**2)], axis=-1)
-    weights = own + model.weights(math.inf, 0.0)
-    score = (square - weights @ model.traces) / np.sqrt(2 * np.sum((weights @ model.products) * weights, axis=-1))
+    weights = own + moments.own_weights
+    spread = np.sqrt(2 * np.sum((weights @ moments.products) * weights, axis=-1))
+    score = (square - weights @ moments.traces) / spread
     return np.asarray(np.where(n >= scan.min_window, score, -np.inf).max(axis=1))
 
 
@@ -157,7 +159,8 @@ def _tolerated(model: NullModel, paths: int, looks: int, rng: np.random.Generato
 
 def _reference_error(model: NullModel, paths: int, rng: np.random.Generator) -> Floats:
     texts = rng.standard_normal((paths, len(model.eigenvalues))) * np.sqrt(model.eigenvalues / model.n)
-    fast = rng.standard_normal((paths, len(model.fast))) @ model.fast / math.sqrt(model.units)
-    slow = rng.standard_normal((paths, len(model.slow))) @ model.slow * math.sqrt(min(1.0, model.block / model.units))
+    fast = rng.standard_normal((paths, len(model.fast))) @ model.fast / math.sqrt(len(model.unit_counts))
+    slow = (
+        rng.standard_normal((paths, len(model.slow))) @ model.slow * math.sqrt(min(1.0, model.block / len(model.unit_counts)))
+    )
     return np.asarray(texts + fast + slow, dtype=np.float32)
-
