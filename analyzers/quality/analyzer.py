@@ -1,0 +1,103 @@
+"""The quality analyzer: every check on every span in which a model answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from analyzers.contract import Batch, Findings, Part, Score, SpanText
+from analyzers.quality.emptiness import find_empty
+from analyzers.quality.injection import find_injection
+from analyzers.quality.language import find_language, find_mismatch, load_languages
+from analyzers.quality.readability import reading_ease
+from analyzers.quality.refusal import find_refusal
+from analyzers.quality.repetition import find_repetition
+from analyzers.quality.throughput import tokens_per_second
+from analyzers.quality.truncation import find_truncation, finish_reason
+from analyzers.quality.verdict import Verdict, abstained
+
+if TYPE_CHECKING:
+    from analyzers.resources import Resources
+
+Named = tuple[str, Part, Verdict]
+
+
+class QualityAnalyzer:
+    """Checks without models: a batch is judged on one thread, about 2,000 spans of 800 characters a second."""
+
+    name = "quality"
+    version = "1"
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+
+    def texts(self, span: SpanText) -> Sequence[str]:
+        """The prompt and the answer, also where they are blank: a blank answer is a finding."""
+        return (span.prompt, span.completion) if span.generates else ()
+
+    async def analyze(self, batch: Batch) -> Findings:
+        """Scores of every span of the batch in which a model answered."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, judge_batch, batch)
+
+
+def create(resources: Resources) -> QualityAnalyzer:
+    """The analyzer on the threads of `resources`."""
+    resources.threads.submit(load_languages)
+    return QualityAnalyzer(resources.threads)
+
+
+def judge_batch(batch: Batch) -> Findings:
+    """The scores of a batch; the same batch gives the same scores."""
+    return Findings(
+        tuple(
+            _score(span, name, part, verdict)
+            for span in batch.spans
+            if span.generates
+            for name, part, verdict in judge_span(span)
+        )
+    )
+
+
+def judge_span(span: SpanText) -> Iterator[Named]:
+    """Every check on one span."""
+    reasons = tuple(finish_reason(reason) for reason in span.finish_reasons)
+    yield from _of_answer(span, reasons)
+    yield from _of_languages(span)
+    yield "injection", "prompt", find_injection(span.input)
+    yield "tokens_per_second", "", tokens_per_second(span.output_tokens, span.duration_ms, span.time_to_first_token_ms)
+
+
+def _of_answer(span: SpanText, reasons: Sequence[str]) -> Iterator[Named]:
+    answer, failed = span.completion, span.status == "error"
+    recorded = any(message.role == "assistant" for message in span.output)
+    empty = find_empty(answer, recorded=recorded, output_tokens=span.output_tokens, finish_reasons=reasons, failed=failed)
+    yield "empty", "completion", empty
+    yield "refusal", "completion", find_refusal(answer, reasons)
+    yield "truncated", "completion", find_truncation(answer, reasons)
+    yield "repeated", "completion", find_repetition(answer)
+
+
+def _of_languages(span: SpanText) -> Iterator[Named]:
+    asked, answered = find_language(span.prompt), find_language(span.completion)
+    instructions = "\n".join(message.text[:4_000] for message in span.input if message.role == "system")
+    yield "language", "prompt", asked
+    yield "language", "completion", answered
+    yield "language_mismatch", "completion", find_mismatch(span.prompt, asked, span.completion, answered, instructions)
+    yield "readability", "prompt", reading_ease(span.prompt, asked) if span.prompt else abstained("no-prompt")
+
+
+def _score(span: SpanText, name: str, part: Part, verdict: Verdict) -> Score:
+    return Score(
+        span=span,
+        name=name,
+        part=part,
+        value=verdict.value,
+        flagged=verdict.flagged,
+        label=verdict.label,
+        reason=verdict.reason,
+        explanation=verdict.explanation,
+        evidence=verdict.evidence,
+    )
