@@ -15,7 +15,7 @@ _SOURCE = r"(?:context|documents?|passages?|text|sources?|information)"
 _REFUSALS = (
     r"i(?:['’]m| am)?\s+(?:am\s+)?(?:sorry|afraid|unable to|not able to|not sure)",
     rf"i\s+{_CANNOT}\s+(?:have|find|know|see|answer|help|provide|assist|access|determine)",
-    r"(?:no|any) (?:information|mention|details?|data) (?:(?:is|are|was|were) )?(?:available|provided|found|given|about|on|in the)",
+    r"(?:no|any) (?:information|mention|details?|data) (?:(?:is|are|was) )?(?:available|provided|found|given|about|on|in the)",
     rf"{_SOURCE}(?: \w+){{0,3}} (?:does not|do not|doesn['’]?t|don['’]?t)"
     r" (?:contain|mention|provide|include|say|specify|state|cover|give)",
     rf"not (?:mentioned|specified|provided|stated|available|included) in the (?:\w+ )?{_SOURCE}",
@@ -27,7 +27,8 @@ _REFUSALS = (
 _REFUSAL = re.compile(rf"\b(?:{'|'.join(_REFUSALS)})\b", re.IGNORECASE)
 _OFFERS = (
     r"(?:please )?let me know|feel free|i hope (?:this|that|it)|hope (?:this|that)",
-    r"(?:is|if) there(?:'s| is)? anything else|i(?:'d| would) be happy to|i can help|happy to help|you(?:'re| are) welcome|thank",
+    r"(?:is|if) there(?:'s| is)? anything else|i(?:'d| would) be happy to|i can help|happy to help",
+    r"you(?:'re| are) welcome|thank",
     r"here (?:is|are|'s)\b[^.]{0,60}[:.]?$|ich hoffe|gerne helfe|n['’]hésitez pas|espero que|spero che",
 )
 _OFFER = re.compile(rf"^\W*(?:{'|'.join(_OFFERS)})", re.IGNORECASE)

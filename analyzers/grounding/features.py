@@ -36,9 +36,17 @@ class Features(NamedTuple):
     """1: one of the two denies what the other states."""
 
 
+SIGNALS = (*Features._fields, "similarity", "cross")
+"""What weights are for, in order: the features, the similarity of embeddings, the verdict of a cross-encoder."""
+SIMILARITY_CENTRE = 0.7
+"""Similarity of embeddings that speaks neither for nor against support."""
+CROSS_CENTRE = 0.5
+"""The same for a cross-encoder's probability."""
+
+
 @dataclass(frozen=True)
 class Measured:
-    """A sentence of an answer with its features and what they rest on. `similarity` is None without an embedder."""
+    """A sentence of an answer with its features and what they rest on. `similarity` and `cross` are None without the models."""
 
     sentence: Sentence
     features: Features
@@ -47,6 +55,13 @@ class Measured:
     missing_names: tuple[Entity, ...]
     similarity: float | None = None
     cross: float | None = None
+
+    def signals(self) -> dict[str, float]:
+        """The values that weights are for, by name, in their order. What was not measured speaks neither for nor against."""
+        similarity = 0.0 if self.similarity is None else self.similarity - SIMILARITY_CENTRE
+        cross = 0.0 if self.cross is None else self.cross - CROSS_CENTRE
+        values = (*self.features, similarity, cross)
+        return {name: round(value, 6) for name, value in zip(SIGNALS, values, strict=True)}
 
 
 def measure(sentence: Sentence, analysed: Analysed, context: Passages, asked: frozenset[str]) -> Measured:

@@ -1,0 +1,127 @@
+"""Calibration of a service from what people said about its answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from analyzers.grounding.calibration import Labelled, NotEnough, fit
+from analyzers.grounding.features import SIGNALS
+from analyzers.grounding.support import FEATURES_VERSION, Weights
+from schemas.settings import QuerySettings
+from storage.audit import record
+from storage.calibrations import Calibration, insert_calibration, new_id, read_labelled
+from storage.clickhouse import ClickHouseStore
+from storage.control import ControlDatabase
+from storage.scope import DEFAULT_BOUNDS, ProjectReader
+
+NAME = "grounding"
+CALIBRATED = "+cal_"
+"""What separates a scorer's name from the calibration that it used."""
+
+
+async def calibrate(
+    store: ClickHouseStore,
+    control: ControlDatabase,
+    project: str,
+    service: str,
+    now: datetime,
+    by: str,
+    *,
+    source: str = "",
+    bounds: QuerySettings = DEFAULT_BOUNDS,
+) -> Calibration | NotEnough:
+    """Fit weights from people's verdicts (scores of source human, name grounding, flagged 1: unsupported) and store them.
+
+    The signals come from the rows that the analyzer stored, so no text is read again and no model is needed. Only rows of
+    one scorer are used, the one that scored last. `source` is where the request came from, for the audit log.
+    """
+    rows = await read_labelled(ProjectReader(store, project, bounds), service, NAME, now)
+    base = base_of(rows[0]["scorer"]) if rows else ""
+    labelled = labelled_rows(rows, base)
+    found = fit(labelled)
+    if isinstance(found, NotEnough):
+        return found
+    made = Calibration(
+        id=new_id(),
+        project=project,
+        analyzer=NAME,
+        service=service,
+        parameters=_parameters(base, found.weights, found.threshold),
+        n=len(labelled),
+        quality=asdict(found.quality),
+        created_by=by,
+        created_at=now,
+    )
+
+    def store_it(connection: Connection) -> None:
+        insert_calibration(connection, made)
+        _audit(connection, made, source)
+
+    await control.write(store_it)
+    return made
+
+
+def base_of(scorer: str) -> str:
+    """A scorer without its calibration."""
+    return scorer.partition(CALIBRATED)[0]
+
+
+def labelled_rows(rows: Sequence[Mapping[str, Any]], base: str) -> list[Labelled]:
+    """The judged answers that `base` scored, with or without a calibration, each once."""
+    found: dict[tuple[str, str], Labelled] = {}
+    if not is_current(base):
+        return []
+    for row in rows:
+        key = (row["trace"], row["span"])
+        signals = _signals(row["evidence"])
+        if base_of(row["scorer"]) == base and key not in found and signals:
+            found[key] = Labelled(np.array(signals, dtype=np.float64), not row["bad"])
+    return [found[key] for key in sorted(found)]
+
+
+def is_current(base: str) -> bool:
+    """Whether a scorer measures as this version does."""
+    return base.partition("@")[2].partition("+")[0].partition("-")[0] == FEATURES_VERSION
+
+
+def weights_of(calibration: Calibration, base: str) -> tuple[Weights, float] | None:
+    """Weights and threshold of a calibration; None when it was fitted on what another scorer measured."""
+    held = calibration.parameters
+    if held.get("base") != base:
+        return None
+    weights = held["weights"]
+    return Weights(held["intercept"], tuple(weights[name] for name in SIGNALS)), held["threshold"]
+
+
+def _parameters(base: str, weights: Weights, threshold: float) -> dict[str, Any]:
+    named = dict(zip(SIGNALS, weights.weights, strict=True))
+    return {"base": base, "intercept": weights.intercept, "weights": named, "threshold": threshold}
+
+
+def _signals(evidence: str) -> list[list[float]]:
+    """Signals of the stored sentences; none where a row was written by something else."""
+    found = [each.get("features", {}) for each in json.loads(evidence)]
+    rows = [[float(features[name]) for name in SIGNALS] for features in found if features.keys() >= set(SIGNALS)]
+    return [row for row in rows if all(map(math.isfinite, row))]
+
+
+def _audit(connection: Connection, made: Calibration, source: str) -> None:
+    record(
+        connection,
+        project=made.project,
+        actor=made.created_by,
+        action="calibration.create",
+        subject=f"calibration:{made.id}",
+        before=None,
+        after={"analyzer": made.analyzer, "service": made.service, "n": made.n, "threshold": made.parameters["threshold"]},
+        source=source,
+        now=made.created_at,
+    )
