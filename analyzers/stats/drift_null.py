@@ -25,6 +25,7 @@ embedding such a trace is known well from few units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,9 +161,22 @@ def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Le
             f"a reference needs 2 units with texts and {FEWEST_SAMPLES} sampled texts, not {len(filled)} and {len(features)}"
         )
     lens = lens_of(features[::2])
-    values, vectors = np.linalg.eigh(np.cov(lens(features[1::2]), rowvar=False))
+    others = features[1::2]
+    values, vectors = np.linalg.eigh(np.cov(lens(others), rowvar=False))
     seen = [_turned(lens.through(unit), vectors) for unit in filled]
-    return _model(seen, np.maximum(0.0, values)), lens
+    return _model(seen, flattened(np.maximum(0.0, values), len(others))), lens
+
+
+def flattened(eigenvalues: Floats, n: int) -> Floats:
+    """The eigenvalues of a covariance from `n` samples, drawn together until tr Σ² is without bias.
+
+    A sample's eigenvalues spread too far: tr Σ̂² is too large by (tr Σ)²/n (Ledoit & Wolf 2004).
+    """
+    trace, mean = float(eigenvalues.sum()), float(eigenvalues.mean())
+    spread = float(np.sum((eigenvalues - mean) ** 2))
+    excess = trace**2 / max(1, n - 1)
+    share = max(0.0, 1 - excess / spread) if spread > 0 else 1.0
+    return np.asarray(mean + math.sqrt(share) * (eigenvalues - mean))
 
 
 def _turned(sketch: Sketch, vectors: Floats) -> Sketch:

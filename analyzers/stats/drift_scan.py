@@ -158,9 +158,8 @@ def _tolerated(model: NullModel, paths: int, looks: int, rng: np.random.Generato
 
 
 def _reference_error(model: NullModel, paths: int, rng: np.random.Generator) -> Floats:
-    texts = rng.standard_normal((paths, len(model.eigenvalues))) * np.sqrt(model.eigenvalues / model.n)
-    fast = rng.standard_normal((paths, len(model.fast))) @ model.fast / math.sqrt(len(model.unit_counts))
-    slow = (
-        rng.standard_normal((paths, len(model.slow))) @ model.slow * math.sqrt(min(1.0, model.block / len(model.unit_counts)))
-    )
+    own = np.sqrt(model.moments.own_weights)
+    texts = rng.standard_normal((paths, len(model.eigenvalues))) * np.sqrt(model.eigenvalues) * own[0]
+    fast = rng.standard_normal((paths, len(model.fast))) @ model.fast * own[1]
+    slow = rng.standard_normal((paths, len(model.slow))) @ model.slow * own[2]
     return np.asarray(texts + fast + slow, dtype=np.float32)

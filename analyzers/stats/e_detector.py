@@ -41,10 +41,8 @@ def bet(wealth: Sequence[float], moments: Moments, reference: Sketch, before: Se
     if length == 0.0:
         return held
     gain = float(direction @ (unit.mean - reference.mean)) / length - reference_error(moments)
-    return [
-        min(_LARGEST, (each + 1) * _factor(stake, gain, _variance(moments, unit.n)))
-        for each, stake in zip(held, STAKES, strict=True)
-    ]
+    variance = _variance(moments, unit.n)
+    return [min(_LARGEST, (each + 1) * _factor(stake, gain, variance)) for each, stake in zip(held, STAKES, strict=True)]
 
 
 def opinion(wealth: Sequence[float], looks: int, alpha: float) -> float:
