@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-_VARINT, _BYTES = 0, 2
+from ingest.wire import BYTES, VARINT, field, number, varint
+from ingest.wire import head as wire_head
+
 _PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
 _LATEST_NS = 2**62  # the year 2116; dates of the store and of Python go further
 _LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
@@ -50,13 +52,17 @@ class Envelope:
 
     def encode(self) -> bytes:
         """The bytes that the trace log keeps."""
-        head = (
-            _field(_PROJECT, self.project.encode()),
-            _number(_RECEIVED_AT, self.received_at_ns),
-            _number(_SPANS, self.span_count),
-            _field(_HASH, self.body_hash),
+        return self.head() + self.request
+
+    def head(self) -> bytes:
+        """Everything before the request's bytes."""
+        fields = (
+            field(_PROJECT, self.project.encode()),
+            number(_RECEIVED_AT, self.received_at_ns),
+            number(_SPANS, self.span_count),
+            field(_HASH, self.body_hash),
         )
-        return b"".join((*head, _field(_REQUEST, self.request)))
+        return b"".join((*fields, wire_head(_REQUEST, len(self.request))))
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
@@ -83,28 +89,11 @@ def frame_records(records: Iterable[tuple[int, int, Envelope]]) -> bytes:
     """Length-delimited Records for ClickHouse's Protobuf format, from (log partition, log offset, envelope)."""
     frames: list[bytes] = []
     for partition, offset, envelope in records:
-        record = b"".join(
-            (_number(_LOG_PARTITION, partition), _number(_LOG_OFFSET, offset), _field(_ENVELOPE, envelope.encode()))
-        )
-        frames += (_varint(len(record)), record)
+        start = envelope.head()
+        size = len(start) + len(envelope.request)
+        record = number(_LOG_PARTITION, partition) + number(_LOG_OFFSET, offset) + wire_head(_ENVELOPE, size)
+        frames += (varint(len(record) + size), record, start, envelope.request)
     return b"".join(frames)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value)
-
-
-def _field(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -112,9 +101,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     while position < len(data):
         tag, position = _read_varint(data, position)
         value, position = _read_varint(data, position)
-        if tag & 7 == _VARINT:
+        if tag & 7 == VARINT:
             yield tag >> 3, value
-        elif tag & 7 == _BYTES and position + value <= len(data):
+        elif tag & 7 == BYTES and position + value <= len(data):
             yield tag >> 3, data[position : position + value]
             position += value
         else:

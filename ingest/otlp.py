@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.json_format import ParseDict, ParseError
@@ -17,12 +20,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from ingest.wire import field, head, message
+
 MAX_RECORD_BYTES = 900_000
 MAX_SPAN_BYTES = 8 * 1024 * 1024
 FUTURE_S = 3_600
 PAST_S = 400 * 86_400
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 _COMPOSITE = ("array_value", "kvlist_value", "bytes_value")
+# The `value` of a KeyValue whose first byte is the tag of an array, a key-value list or bytes. Serialised spans have no
+# other form for them; a few random bytes look alike, which costs a closer look.
+_MAY_BE_COMPOSITE = re.compile(rb"\x12(?:[\x01-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])[\x2a\x32\x3a]").search
+_RESOURCE_SPANS, _SOURCE, _SCOPE_SPANS, _SPANS, _SCHEMA_URL = 1, 1, 2, 2, 3
+_SPAN_HEAD_BYTES = 6
+_HEADS_BYTES = 32
 
 
 class MalformedRequestError(ValueError):
@@ -49,6 +60,19 @@ class Concern(Enum):
     ENDS_EARLY = "end_time_unix_nano is before the start: the duration is unknown"
 
 
+class EncodedScope(NamedTuple):
+    """The bytes of the spans of one scope; `resource` and `scope` are what stands before and after their repeated field."""
+
+    resource: tuple[bytes, bytes]
+    scope: tuple[bytes, bytes]
+    spans: list[bytes]
+
+    @property
+    def weight(self) -> int:
+        """Bytes that a record grows by with the first of the spans, beside the span itself, at most."""
+        return sum(map(len, (*self.resource, *self.scope))) + _HEADS_BYTES
+
+
 @dataclass
 class Validation:
     """What became of the spans of one request.
@@ -57,11 +81,13 @@ class Validation:
         accepted: how many were kept.
         rejected: why the others were not, and how many.
         warnings: what was kept although something is wrong with it.
+        scopes: the bytes of what was kept.
     """
 
     accepted: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
-    warnings: Counter[Concern] = field(default_factory=Counter)
+    rejected: Counter[Reason] = dataclass_field(default_factory=Counter)
+    warnings: Counter[Concern] = dataclass_field(default_factory=Counter)
+    scopes: list[EncodedScope] = dataclass_field(default_factory=list)
 
     @property
     def message(self) -> str:
@@ -106,70 +132,93 @@ def validate(request: ExportTraceServiceRequest, now_ns: int) -> Validation:
     result = Validation()
     for resource_spans in request.resource_spans:
         _flatten(resource_spans.resource.attributes)
+        around = _around(resource_spans, "resource")
         for scope_spans in resource_spans.scope_spans:
-            _validate_scope(scope_spans, now_ns, result)
+            kept = _validate_scope(scope_spans, now_ns, result)
+            result.scopes.append(EncodedScope(around, _around(scope_spans, "scope"), kept))
     return result
 
 
-def split(request: ExportTraceServiceRequest, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[int, bytes]]:
+def split(validation: Validation, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[int, bytes]]:
     """The request as (span count, bytes) of at most `max_bytes` each, cut between spans, the same way every time.
 
     A span that is larger by itself makes a record of its own.
     """
-    whole = request.SerializeToString(deterministic=True)
-    if len(whole) <= max_bytes:
-        yield sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans), whole
-        return
-    part = ExportTraceServiceRequest()
+    record: list[EncodedScope] = []
     size = count = 0
-    for resource, scope, spans in _runs(request, max_bytes):
-        weight = resource.ByteSize() + sum(span.ByteSize() + 8 for span in spans) + 64
-        if count and size + weight > max_bytes:
-            yield count, part.SerializeToString(deterministic=True)
-            part, size, count = ExportTraceServiceRequest(), 0, 0
-        target = part.resource_spans.add(resource=resource.resource, schema_url=resource.schema_url)
-        target.scope_spans.add(scope=scope.scope, schema_url=scope.schema_url).spans.extend(spans)
-        size, count = size + weight, count + len(spans)
-    yield count, part.SerializeToString(deterministic=True)
+    for scope in validation.scopes:
+        weight = scope.weight
+        record.append(scope._replace(spans=[]))
+        for span in scope.spans:
+            if count and size + weight + len(span) > max_bytes:
+                yield count, _assembled(record)
+                record, size, count, weight = [scope._replace(spans=[])], 0, 0, scope.weight
+            record[-1].spans.append(span)
+            size, count, weight = size + weight + len(span), count + 1, _SPAN_HEAD_BYTES
+    if count:
+        yield count, _assembled(record)
 
 
-def _runs(request: ExportTraceServiceRequest, max_bytes: int) -> Iterator[tuple[ResourceSpans, ScopeSpans, list[Span]]]:
-    """Spans of one scope in runs that are each well below `max_bytes`."""
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            run: list[Span] = []
-            size = 0
-            for span in scope.spans:
-                if run and size + span.ByteSize() > max_bytes // 4:
-                    yield _bare(resource), scope, run
-                    run, size = [], 0
-                run.append(span)
-                size += span.ByteSize()
-            if run:
-                yield _bare(resource), scope, run
+def _assembled(scopes: Iterable[EncodedScope]) -> bytes:
+    """An ExportTraceServiceRequest, byte for byte as its own serialisation, with each span's bytes as they are."""
+    parts: list[bytes] = []
+    for _, group in itertools.groupby((scope for scope in scopes if scope.spans), key=lambda scope: id(scope.resource)):
+        members = list(group)
+        before, after = members[0].resource
+        inner = [before, *itertools.chain.from_iterable(_scope_parts(scope) for scope in members), after]
+        parts += message(_RESOURCE_SPANS, inner)
+    return b"".join(parts)
 
 
-def _bare(resource: ResourceSpans) -> ResourceSpans:
-    return ResourceSpans(resource=resource.resource, schema_url=resource.schema_url)
+def _scope_parts(scope: EncodedScope) -> list[bytes]:
+    before, after = scope.scope
+    spans = itertools.chain.from_iterable((head(_SPANS, len(span)), span) for span in scope.spans)
+    return message(_SCOPE_SPANS, [before, *spans, after])
 
 
-def _validate_scope(scope: ScopeSpans, now_ns: int, result: Validation) -> None:
-    bad = []
+def _around(message_: ResourceSpans | ScopeSpans, name: str) -> tuple[bytes, bytes]:
+    """The fields before and after the repeated one: resource or scope, and the URL of the schema."""
+    before = field(_SOURCE, getattr(message_, name).SerializeToString()) if message_.HasField(name) else b""  # type: ignore[arg-type]
+    return before, field(_SCHEMA_URL, message_.schema_url.encode()) if message_.schema_url else b""
+
+
+def _validate_scope(scope: ScopeSpans, now_ns: int, result: Validation) -> list[bytes]:
+    """The bytes of the spans that are kept."""
+    bad, kept = [], []
+    composites = False
     for index, span in enumerate(scope.spans):
         reason = _refusal(span)
+        if not reason:
+            data, composites = _encoded(span, composites)
+            reason = Reason.TOO_LARGE if len(data) > MAX_SPAN_BYTES else None
         if reason:
             result.rejected[reason] += 1
             bad.append(index)
             continue
+        kept.append(data)
         result.accepted += 1
         warning = _warning(span, now_ns)
         if warning:
             result.warnings[warning] += 1
-        _flatten(span.attributes)
-        for event in span.events:
-            _flatten(event.attributes)
     for index in reversed(bad):
         del scope.spans[index]
+    return kept
+
+
+def _encoded(span: Span, composites: bool) -> tuple[bytes, bool]:
+    """The bytes of a span with scalars only, and whether it had other values.
+
+    Looking at each attribute in Python takes longer than serialising the span and searching its bytes for a composite
+    value. So that comes first, unless the span before had one (`composites`).
+    """
+    if not composites:
+        data = span.SerializeToString()
+        if not _MAY_BE_COMPOSITE(data):
+            return data, False
+    found = _flatten(span.attributes)
+    for event in span.events:
+        found = _flatten(event.attributes) or found
+    return span.SerializeToString() if found or composites else data, found
 
 
 def _refusal(span: Span) -> Reason | None:
@@ -177,9 +226,7 @@ def _refusal(span: Span) -> Reason | None:
         return Reason.NO_TRACE_ID
     if len(span.span_id) != 8 or span.span_id == _NO_SPAN:
         return Reason.NO_SPAN_ID
-    if len(span.parent_span_id) not in (0, 8):
-        return Reason.BAD_PARENT_ID
-    return Reason.TOO_LARGE if span.ByteSize() > MAX_SPAN_BYTES else None
+    return Reason.BAD_PARENT_ID if len(span.parent_span_id) not in (0, 8) else None
 
 
 def _warning(span: Span, now_ns: int) -> Concern | None:
@@ -191,14 +238,17 @@ def _warning(span: Span, now_ns: int) -> Concern | None:
     return Concern.ENDS_EARLY if span.end_time_unix_nano < start else None
 
 
-def _flatten(attributes: Iterable[KeyValue]) -> None:
-    """Arrays, key-value lists and bytes become JSON text (bytes in base64): ClickHouse reads scalars."""
+def _flatten(attributes: Iterable[KeyValue]) -> bool:
+    """Arrays, key-value lists and bytes become JSON text (bytes in base64): ClickHouse reads scalars. Whether any did."""
+    found = False
     for attribute in attributes:
         value = attribute.value
         kind = value.WhichOneof("value")
         if kind in _COMPOSITE:
             plain = _plain(value)
             value.string_value = plain if isinstance(plain, str) else orjson.dumps(plain, default=str).decode()
+            found = True
+    return found
 
 
 def _plain(value: AnyValue) -> Any:

@@ -32,7 +32,7 @@ class Receiver:
         now_ns = self._clock_ns()
         validation = validate(request, now_ns)
         if validation.accepted:
-            await self._log.append([Envelope(project, now_ns, count, part) for count, part in split(request)])
+            await self._log.append([Envelope(project, now_ns, count, part) for count, part in split(validation)])
         self._count(validation, transport)
         return validation
 
