@@ -1,0 +1,69 @@
+"""What an hour usually costs: the same hour of the week before, or of the day while there are fewer than two weeks."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+HOUR = timedelta(hours=1)
+DAY_HOURS = 24
+WEEK_HOURS = 168
+MIN_DAYS = 4
+"""Days of history below which nothing is said."""
+
+Basis = Literal["hour-of-week", "hour-of-day", "none"]
+
+
+@dataclass(frozen=True)
+class Hour:
+    """What one whole hour cost, in UTC; an hour without requests cost 0."""
+
+    start: datetime
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class Season:
+    """The period after which hours resemble each other."""
+
+    basis: Basis
+    period: int
+
+    def of(self, start: datetime) -> int:
+        """Which hour of the period it is."""
+        if self.basis == "hour-of-week":
+            return start.weekday() * DAY_HOURS + start.hour
+        return start.hour
+
+
+def season_of(hours: Sequence[Hour]) -> Season:
+    """The period that a history is long enough for; `none` with under four days."""
+    if len(hours) >= 2 * WEEK_HOURS:
+        return Season("hour-of-week", WEEK_HOURS)
+    return Season("hour-of-day", DAY_HOURS) if len(hours) >= MIN_DAYS * DAY_HOURS else Season("none", 0)
+
+
+def complete_hours(points: Iterable[tuple[datetime, float | None]], start: datetime, end: datetime) -> list[Hour]:
+    """Whole hours between two times; those that are missing or without a cost cost 0."""
+    found = {time: cost or 0.0 for time, cost in points if cost is None or math.isfinite(cost)}
+    first = start.replace(minute=0, second=0, microsecond=0)
+    first += HOUR if first < start else timedelta(0)
+    count = max(0, (end - first) // HOUR)
+    return [Hour(first + index * HOUR, found.get(first + index * HOUR, 0.0)) for index in range(count)]
+
+
+def by_season(hours: Iterable[Hour], season: Season) -> Mapping[int, list[float]]:
+    """The costs of a history by hour of the period."""
+    found: dict[int, list[float]] = {}
+    for hour in hours:
+        found.setdefault(season.of(hour.start), []).append(hour.cost_usd)
+    return found
+
+
+def median_deviation(values: Sequence[float], center: float) -> float:
+    """1.4826 times the median absolute deviation: the standard deviation, where the values are normal."""
+    return 1.4826 * statistics.median(abs(value - center) for value in values)
