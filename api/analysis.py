@@ -15,7 +15,7 @@ from analyzers.resources import Resources, model_threads
 from analyzers.runner import AnalyzerRunner, Committed
 from analyzers.seats import Seats
 from api.base import Base, StartError, open_store
-from api.intake import Intake
+from api.intake import Analyzed, Intake
 from api.lifecycle import Closing, Component, Runner
 from storage.analysis import EMBEDDED_TOPIC, Progress, read_analysis
 
@@ -53,7 +53,7 @@ def progress(base: Base, intake: Intake) -> Callable[[], Awaitable[list[Progress
     return read
 
 
-def watermark_of(progress: Callable[[], Awaitable[list[Progress]]]) -> Callable[[str], Awaitable[datetime | None]]:
+def watermark_of(progress: Callable[[], Awaitable[list[Progress]]]) -> Analyzed:
     """Up to which arrival time an analyzer has read everything; None while that is unknown or it is switched off."""
 
     async def read(analyzer: str) -> datetime | None:

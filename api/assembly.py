@@ -43,7 +43,8 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     ProcessCollector(registry=base.instruments.registry)
     await _prepare(base)
     intake = assemble_intake(base, addresses)
-    reaction = assemble_reaction(base, intake.watermark) if base.roles & {"alert", "api"} else None
+    analyzed = watermark_of(progress(base, intake))
+    reaction = assemble_reaction(base, intake.watermark, analyzed) if base.roles & {"alert", "api"} else None
     analysis = assemble_analysis(base, intake.committed) if "analyze" in base.roles else []
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]

@@ -28,6 +28,7 @@ WRITE_THREADS = 2
 
 Watermark = Callable[[], Awaitable[datetime | None]]
 Committed = Callable[[], Awaitable[Mapping[int, int]]]
+Analyzed = Callable[[str], Awaitable[datetime | None]]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from alerting.rollback import RollbackController
 from alerting.rollback_steps import Announcement
 from alerting.targets import TargetRegistry
 from api.base import Base, StartError
-from api.intake import Watermark
+from api.intake import Analyzed, Watermark
 from api.lifecycle import Closing, Component, Loop, Runner
 from schemas.instruments import Instruments
 from schemas.rule_file import RuleFileError
@@ -35,7 +35,7 @@ class Reaction:
     workers: list[Component]
 
 
-def assemble_reaction(base: Base, watermark: Watermark) -> Reaction:
+def assemble_reaction(base: Base, watermark: Watermark, analyzed: Analyzed) -> Reaction:
     """Everything between a metric and a message or a rollback.
 
     Raises:
@@ -45,14 +45,16 @@ def assemble_reaction(base: Base, watermark: Watermark) -> Reaction:
     client = GuardedClient(outgoing.allowed_networks, outgoing.timeout_s)
     try:
         rollbacks = _rollbacks(base, client)
-        working = _workers(base, client, watermark, rollbacks) if "alert" in base.roles else []
+        working = _workers(base, client, watermark, analyzed, rollbacks) if "alert" in base.roles else []
     except ValueError as error:
         raise StartError(str(error)) from error
     return Reaction(rollbacks, [Closing(client.close), *working])
 
 
-def _workers(base: Base, client: GuardedClient, watermark: Watermark, rollbacks: RollbackController) -> list[Component]:
-    dispatcher, engine = _dispatcher(base, client), _engine(base, watermark, rollbacks)
+def _workers(
+    base: Base, client: GuardedClient, watermark: Watermark, analyzed: Analyzed, rollbacks: RollbackController
+) -> list[Component]:
+    dispatcher, engine = _dispatcher(base, client), _engine(base, watermark, analyzed, rollbacks)
     return [
         Runner("outbox", dispatcher.run, dispatcher.prepare),
         Loop("rollbacks", ROLLBACK_EVERY_S, lambda: rollbacks.run_once(base.clock())),
@@ -60,13 +62,14 @@ def _workers(base: Base, client: GuardedClient, watermark: Watermark, rollbacks:
     ]
 
 
-def _engine(base: Base, watermark: Watermark, rollbacks: RollbackController) -> AlertEngine:
+def _engine(base: Base, watermark: Watermark, analyzed: Analyzed, rollbacks: RollbackController) -> AlertEngine:
     evaluations = base.instruments.rule_evaluations
     return AlertEngine(
         base.store,
         base.control,
         base.settings,
         watermark=watermark,
+        analyzed=analyzed,
         clock=base.clock,
         rollbacks=rollbacks,
         counted=lambda kind, outcome: evaluations.labels(kind, outcome).inc(),

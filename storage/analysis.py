@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from schemas.control.alerting import leases
 from schemas.control.analysis import analyzer_cursors
-from storage.control import ControlDatabase
 from storage.leases import holds_lease, release_lease, take_lease
 
 EMBEDDED_TOPIC = "embedded"
@@ -147,14 +146,6 @@ def read_analysis(
             )
         )
     return found
-
-
-async def read_analysis_watermark(
-    control: ControlDatabase, topic: str, analyzer: str, committed: Mapping[int, int], watermark: datetime | None
-) -> datetime | None:
-    """Everything that arrived before it is analyzed by `analyzer`; None while that is unknown."""
-    found = await control.read(lambda connection: read_analysis(connection, topic, committed, watermark))
-    return next((each.watermark for each in found if each.analyzer == analyzer), None)
 
 
 def _earliest(times: list[datetime | None]) -> datetime | None:
