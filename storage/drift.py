@@ -1,0 +1,246 @@
+"""Embedding drift in the trace store: sketches, their sums over closed units, samples of embeddings, and looks.
+
+Statements are fixed text; whatever comes from outside is a bound parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.drift import Slice, Stream
+from storage.clickhouse import ClickHouseStore
+
+_SLICE = "slice_service, slice_target, slice_release, slice_model"
+_OF_STREAM = (
+    "project = {project:String} AND part = {part:String} AND slice_service = {service:String} "
+    "AND slice_target = {target:String} AND slice_release = {release:String} AND slice_model = {model:String}"
+)
+_SUMS = "sum(n) AS n, sum(weight) AS weight, sum(squares) AS squares, sumForEach(sums) AS sums"
+
+
+@dataclass(frozen=True)
+class UnitSums:
+    """The texts of one stream and embedder in one unit of time, from `start` on."""
+
+    start: datetime
+    embedder: str
+    n: int
+    weight: float
+    squares: float
+    sums: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class StreamSpan:
+    """A stream and embedder with sums of closed units, from the first unit to the last one (their starts)."""
+
+    stream: Stream
+    embedder: str
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True)
+class SampledText:
+    """One text of the sample; ids are lowercase hex."""
+
+    trace_id: str
+    span_id: str
+    time: datetime
+    release: str
+    model: str
+    preview: str
+    embedding: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LookRow:
+    """One row of `drift_looks`; the fields are its columns (schemas/ddl/0004_drift.sql)."""
+
+    project: str
+    time: datetime
+    part: str
+    scale: str
+    slice_service: str
+    slice_target: str
+    slice_release: str
+    slice_model: str
+    embedder: str
+    verdict: str
+    reason: str
+    n: int
+    looked_at: datetime
+    window_n: int = 0
+    window_units: int = 0
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    score: float | None = None
+    threshold: float | None = None
+    alarm: int | None = None
+    second_opinion: float | None = None
+    wealth: tuple[float, ...] = ()
+    onset: datetime | None = None
+    reference_id: str = ""
+    windows: str = "[]"
+    evidence: str = "{}"
+
+    @property
+    def stream(self) -> Stream:
+        """What was looked at."""
+        own = Slice(self.slice_service, self.slice_target, self.slice_release, self.slice_model)
+        return Stream(self.project, self.part, own)
+
+
+_LOOK_COLUMNS = ", ".join(field.name for field in fields(LookRow))
+
+
+async def earliest_sketch(store: ClickHouseStore) -> datetime | None:
+    """Start of the earliest bucket that is not summed up and dropped yet."""
+    rows = await store.query("SELECT count() AS n, min(bucket) AS first FROM embedding_sketches")
+    return _utc(rows[0]["first"]) if rows[0]["n"] else None
+
+
+async def latest_unit(store: ClickHouseStore, unit: timedelta) -> datetime | None:
+    """Start of the latest unit of this length that has sums."""
+    sql = "SELECT count() AS n, max(unit) AS last FROM embedding_units WHERE unit_s = {unit_s:UInt32}"
+    rows = await store.query(sql, {"unit_s": _seconds(unit)})
+    return _utc(rows[0]["last"]) if rows[0]["n"] else None
+
+
+async def sum_sketches(store: ClickHouseStore, bucket: timedelta, start: datetime, end: datetime) -> None:
+    """Sum the batches' sketches of [start, end) up, a row for each stream and bucket. Repeating it changes nothing."""
+    await _sum(store, "embedding_sketches FINAL", "bucket", "", {"unit_s": _seconds(bucket), **_between(start, end)})
+
+
+async def sum_units(store: ClickHouseStore, bucket: timedelta, unit: timedelta, start: datetime, end: datetime) -> None:
+    """Sum buckets up to units, of [start, end) in whole units."""
+    parameters = {"unit_s": _seconds(unit), "from_s": _seconds(bucket), **_between(start, end)}
+    await _sum(store, "embedding_units FINAL", "unit", "unit_s = {from_s:UInt32} AND ", parameters)
+
+
+async def _sum(store: ClickHouseStore, table: str, column: str, condition: str, parameters: Mapping[str, Any]) -> None:
+    unit = "toDateTime(intDiv(toUnixTimestamp(at), {unit_s:UInt32}) * {unit_s:UInt32}, 'UTC')"
+    keys = f"project, part, embedder, {_SLICE}"
+    await store.command(
+        f"INSERT INTO embedding_units (unit_s, {keys}, unit, n, weight, squares, sums, square_sums, updated_at) "  # noqa: S608 - fixed text; values are bound
+        f"SELECT {{unit_s:UInt32}}, {keys}, {unit} AS start, {_SUMS}, sumForEach(square_sums) AS square_sums, now64(3) "
+        f"FROM (SELECT {keys}, {column} AS at, n, weight, squares, sums, square_sums FROM {table} WHERE {condition}"
+        f"{column} >= fromUnixTimestamp({{start:Int64}}) AND {column} < fromUnixTimestamp({{end:Int64}})) "
+        f"GROUP BY {keys}, start",
+        parameters,
+    )
+
+
+async def drop_sketches(store: ClickHouseStore, before: datetime) -> None:
+    """Drop the sketches of whole days before `before`, which must be summed up."""
+    rows = await store.query(
+        "SELECT DISTINCT toString(toDate(bucket)) AS day FROM embedding_sketches WHERE bucket < fromUnixTimestamp({end:Int64})",
+        {"end": int(before.timestamp())},
+    )
+    for row in rows:
+        if row["day"] < before.date().isoformat():
+            await store.command(f"ALTER TABLE embedding_sketches DROP PARTITION '{row['day']}'")
+
+
+async def streams_with_units(store: ClickHouseStore, unit: timedelta, since: datetime) -> list[StreamSpan]:
+    """Every stream and embedder that had texts since `since`."""
+    rows = await store.query(
+        f"SELECT project, part, embedder, {_SLICE}, min(unit) AS first, max(unit) AS last "  # noqa: S608 - fixed text; values are bound
+        "FROM embedding_units "
+        f"WHERE unit_s = {{unit_s:UInt32}} GROUP BY project, part, embedder, {_SLICE} "
+        f"HAVING last >= fromUnixTimestamp({{start:Int64}}) ORDER BY project, part, {_SLICE}, last",
+        {"unit_s": _seconds(unit), "start": int(since.timestamp())},
+    )
+    return [StreamSpan(_stream_of(row), row["embedder"], _utc(row["first"]), _utc(row["last"])) for row in rows]
+
+
+async def read_units(
+    store: ClickHouseStore, stream: Stream, unit: timedelta, start: datetime, end: datetime, embedder: str = ""
+) -> list[UnitSums]:
+    """The sums of a stream's closed units in [start, end), in order of time; of one embedder, or of all."""
+    of_embedder = " AND embedder = {embedder:String}" if embedder else ""
+    rows = await store.query(
+        f"SELECT unit, embedder, n, weight, squares, sums FROM embedding_units FINAL "  # noqa: S608 - fixed text; values are bound
+        f"WHERE {_OF_STREAM} AND unit_s = {{unit_s:UInt32}}{of_embedder} AND unit >= fromUnixTimestamp({{start:Int64}}) "
+        f"AND unit < fromUnixTimestamp({{end:Int64}}) ORDER BY unit, embedder",
+        {**_named(stream), "unit_s": _seconds(unit), "embedder": embedder, **_between(start, end)},
+    )
+    return [
+        UnitSums(_utc(row["unit"]), row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
+        for row in rows
+    ]
+
+
+async def read_samples(
+    store: ClickHouseStore, stream: Stream, embedder: str, start: datetime, end: datetime, limit: int
+) -> list[SampledText]:
+    """At most `limit` sampled texts of a stream whose buckets lie in [start, end), in an order that is random but fixed."""
+    conditions = [
+        "project = {project:String} AND part = {part:String} AND embedder = {embedder:String}",
+        "service = {service:String} AND target = {target:String}",
+        "bucket >= fromUnixTimestamp({start:Int64}) AND bucket < fromUnixTimestamp({end:Int64})",
+    ]
+    inner = [f"{name} = {{{name}:String}}" for name in ("release", "model") if getattr(stream.slice, name)]
+    # The slot's row is chosen before its release is asked for, and the vectors are read only of those that are wanted.
+    keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {' AND '.join([*conditions, *inner])}"  # noqa: S608 - fixed text; values are bound
+    chosen = f"{keys} ORDER BY cityHash64(trace_id, span_id) LIMIT {{limit:UInt32}}"
+    rows = await store.query(
+        "SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, embedding "  # noqa: S608 - fixed text; values are bound
+        f"FROM embedding_samples FINAL WHERE {' AND '.join(conditions)} AND (bucket, slot) IN ({chosen}) "
+        "ORDER BY cityHash64(trace_id, span_id)",
+        {**_named(stream), "embedder": embedder, "limit": limit, **_between(start, end)},
+    )
+    return [
+        SampledText(
+            row["trace"], row["span"], _utc(row["time"]), row["release"], row["model"], row["preview"], tuple(row["embedding"])
+        )
+        for row in rows
+    ]
+
+
+async def insert_looks(store: ClickHouseStore, rows: Sequence[LookRow]) -> None:
+    """Returns when they are on disk; a look that is there already is replaced."""
+    if rows:
+        await store.insert_rows("drift_looks", [field.name for field in fields(LookRow)], [list(astuple(row)) for row in rows])
+
+
+async def last_looks(store: ClickHouseStore, scale: str, since: datetime, project: str | None = None) -> list[LookRow]:
+    """The latest look at each stream, of those with one since `since`; of one project, or of all."""
+    of_project = "project = {project:String} AND " if project is not None else ""
+    rows = await store.query(
+        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL WHERE {of_project}scale = {{scale:String}} "  # noqa: S608 - fixed text; values are bound
+        f"AND time >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') "
+        f"ORDER BY drift_looks.time DESC LIMIT 1 BY project, part, {_SLICE}",
+        {"project": project or "", "scale": scale, "start": int(since.timestamp() * 1000)},
+    )
+    return [_look(row) for row in rows]
+
+
+def _look(row: Mapping[str, Any]) -> LookRow:
+    times = {name: None if row[name] is None else _utc(row[name]) for name in ("time", "onset", "looked_at")}
+    return LookRow(**{**row, **times, "wealth": tuple(row["wealth"])})
+
+
+def _stream_of(row: Mapping[str, Any]) -> Stream:
+    own = Slice(row["slice_service"], row["slice_target"], row["slice_release"], row["slice_model"])
+    return Stream(row["project"], row["part"], own)
+
+
+def _named(stream: Stream) -> dict[str, Any]:
+    return {"project": stream.project, "part": stream.part, **asdict(stream.slice)}
+
+
+def _between(start: datetime, end: datetime) -> dict[str, int]:
+    return {"start": int(start.timestamp()), "end": int(end.timestamp())}
+
+
+def _seconds(length: timedelta) -> int:
+    return round(length.total_seconds())
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
