@@ -1,5 +1,7 @@
 # Tracewarden's roles in one image: `docker build -t tracewarden .`
+# With the models of the role analyze (6 GB): `docker build -t tracewarden-models --build-arg EXTRA=models .`
 FROM python:3.11-slim-bookworm AS build
+ARG EXTRA=""
 WORKDIR /src
 RUN python -m venv /opt/tracewarden
 COPY pyproject.toml requirements.lock README.md ./
@@ -10,7 +12,7 @@ COPY analyzers analyzers
 COPY alerting alerting
 COPY api api
 # The lock also pins what development needs; as constraints it decides versions and adds nothing.
-RUN /opt/tracewarden/bin/pip install --no-cache-dir --disable-pip-version-check --constraint requirements.lock .
+RUN /opt/tracewarden/bin/pip install --no-cache-dir --disable-pip-version-check --constraint requirements.lock ".${EXTRA:+[$EXTRA]}"
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --system --gid 10001 tracewarden \
