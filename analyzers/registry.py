@@ -1,7 +1,8 @@
 """Which analyzers there are: the built-in ones, and those that installed packages register.
 
 A package registers one as an entry point of the group `tracewarden.analyzers`, under the name that `analysis.analyzers`
-lists: a function that takes `Resources` and returns an `Analyzer`.
+lists: a function that takes `Resources` and returns an `Analyzer`. The metrics of its scores are an entry point of the group
+`tracewarden.metrics`: a sequence of `ScoreMetric`s, which every process registers, also one that runs no analyzers.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from importlib.metadata import EntryPoint, entry_points
 
 from analyzers.contract import Analyzer
 from analyzers.resources import Resources
+from schemas.metrics import register_score_metrics
 
 GROUP = "tracewarden.analyzers"
+METRICS_GROUP = "tracewarden.metrics"
 
 BUILT_IN = {
     "drift": "analyzers.drift.analyzer:create",
@@ -37,6 +40,17 @@ def create(name: str, resources: Resources) -> Analyzer:
     """
     factory: Factory = _entry(name).load()
     return factory(resources)
+
+
+def register_metrics() -> None:
+    """Add what installed packages declare to the catalogue of metrics.
+
+    Raises:
+        DuplicateMetricError: a name is taken.
+        ImportError: a package is broken.
+    """
+    for entry in entry_points(group=METRICS_GROUP):
+        register_score_metrics(*entry.load())
 
 
 def _entry(name: str) -> EntryPoint:

@@ -10,13 +10,14 @@ from datetime import datetime
 
 from analyzers.contract import Analyzer
 from analyzers.embedding.embedder import Embedder
-from analyzers.registry import UnknownAnalyzerError, create
+from analyzers.registry import UnknownAnalyzerError, create, register_metrics
 from analyzers.resources import Resources, model_threads
 from analyzers.runner import AnalyzerRunner, Committed
 from analyzers.seats import Seats
 from api.base import Base, StartError, open_store
 from api.intake import Analyzed, Intake
 from api.lifecycle import Closing, Component, Runner
+from schemas.metrics import DuplicateMetricError
 from storage.analysis import EMBEDDED_TOPIC, Progress, read_analysis
 
 ANALYSIS_THREADS = 2
@@ -38,6 +39,18 @@ def assemble_analysis(base: Base, committed: Committed) -> list[Component]:
     runners = [_runner(base, analyzer, resources, seats, committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
     return [Closing(store.close), Closing(_joined(threads)), *closing, *runners]
+
+
+def register_installed_metrics() -> None:
+    """Make the metrics of installed analyzers known to API and rules.
+
+    Raises:
+        StartError: a package declares one whose name is taken, or cannot be imported.
+    """
+    try:
+        register_metrics()
+    except (DuplicateMetricError, ImportError) as error:
+        raise StartError(f"an installed package's metrics cannot be registered ({error}): update or remove it") from error
 
 
 def progress(base: Base, intake: Intake) -> Callable[[], Awaitable[list[Progress]]]:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import ProcessCollector, disable_created_metrics
 from sqlalchemy import select, text
 
-from api.analysis import assemble_analysis, progress, watermark_of
+from api.analysis import assemble_analysis, progress, register_installed_metrics, watermark_of
 from api.app import create_app
 from api.base import Base, open_control, open_store, utc_now, version
 from api.control_schema import require_current
@@ -42,6 +42,7 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types all but this
     ProcessCollector(registry=base.instruments.registry)
     await _prepare(base)
+    register_installed_metrics()
     intake = assemble_intake(base, addresses)
     analyzed = watermark_of(progress(base, intake))
     reaction = assemble_reaction(base, intake.watermark, analyzed) if base.roles & {"alert", "api"} else None
