@@ -186,6 +186,12 @@ def list_alerts(
     return _alerts(connection, and_(*clauses), limit)
 
 
+def alerts_within(connection: Connection, project: str, start: datetime, end: datetime) -> list[AlertRow]:
+    """Every episode of a project that was not over for some of a range, newest first."""
+    open_then = or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at >= start)
+    return _alerts(connection, and_(alerts.c.project == project, alerts.c.fired_at < end, open_then))
+
+
 def _alerts(connection: Connection, clause: ColumnElement[bool], limit: int = 10_000) -> list[AlertRow]:
     query = select(alerts).where(clause).order_by(alerts.c.fired_at.desc(), alerts.c.id.desc()).limit(limit)
     return [AlertRow(**row) for row in connection.execute(query).mappings()]

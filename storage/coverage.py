@@ -28,6 +28,34 @@ class Coverage:
         return (self.looked_at - self.failed) / self.wanted if self.wanted else None
 
 
+@dataclass(frozen=True)
+class SliceCoverage:
+    """What one version of an analyzer (`scorer`) did with the spans of one service; counts as in `Coverage`."""
+
+    analyzer: str
+    scorer: str
+    service: str
+    wanted: int
+    looked_at: int
+    failed: int
+    abstained: dict[str, int]
+
+
+async def read_slice_coverage(reader: ProjectReader, span: Range) -> list[SliceCoverage]:
+    """The coverage of each analyzer, scorer and service over a range.
+
+    Raises:
+        QueryError: the range is empty or too long.
+        StoreError: the store refused, or a limit was reached.
+    """
+    sql = (
+        "SELECT analyzer, scorer, service, sum(wanted) AS wanted, sum(looked_at) AS looked_at, sum(failed) AS failed, "
+        f"sumMap(abstained) AS abstained {coverage_of(span.axis)} "
+        "GROUP BY analyzer, scorer, service ORDER BY analyzer, scorer, wanted DESC, service"
+    )
+    return [SliceCoverage(**{**row, "abstained": dict(row["abstained"])}) for row in await reader.fetch(sql, span)]
+
+
 async def read_coverage(reader: ProjectReader, span: Range) -> list[Coverage]:
     """The coverage of each analyzer over a range, in the order of their names.
 

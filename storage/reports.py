@@ -82,7 +82,12 @@ def insert_report(connection: Connection, report: StoredReport) -> bool:
     entry = report.entry
     if entry.period_key is not None and _has_week(connection, entry.project, entry.period_key):
         return False
-    values = {**vars(entry), "data": dict(report.data), "html": gzip.compress(report.html.encode()), "markdown": report.markdown}
+    values = {
+        **vars(entry),
+        "data": dict(report.data),
+        "html": gzip.compress(report.html.encode()),
+        "markdown": report.markdown,
+    }
     connection.execute(insert(reports).values(values))
     return True
 
@@ -91,7 +96,9 @@ def find_report(connection: Connection, project: str, report_id: str) -> StoredR
     """One report."""
     query = select(reports).where(reports.c.project == project, reports.c.id == report_id)
     row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else StoredReport(_entry(row), row["data"], gzip.decompress(row["html"]).decode(), row["markdown"])
+    return (
+        None if row is None else StoredReport(_entry(row), row["data"], gzip.decompress(row["html"]).decode(), row["markdown"])
+    )
 
 
 def list_reports(

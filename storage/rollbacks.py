@@ -149,6 +149,14 @@ def list_rollbacks(
     return [_rollback(row) for row in connection.execute(query).mappings()]
 
 
+def rollbacks_within(connection: Connection, project: str, start: datetime, end: datetime) -> list[Rollback]:
+    """Every rollback of a project that was begun in a range, newest first."""
+    begun = and_(rollbacks.c.created_at >= start, rollbacks.c.created_at < end)
+    query = select(rollbacks).where(rollbacks.c.project == project, begun)
+    rows = connection.execute(query.order_by(rollbacks.c.created_at.desc(), rollbacks.c.id.desc())).mappings()
+    return [_rollback(row) for row in rows]
+
+
 def read_open(connection: Connection) -> list[tuple[Rollback, int]]:
     """Every rollback of every project that is not finished, oldest first, with its target's present generation."""
     same = and_(targets.c.project == rollbacks.c.project, targets.c.name == rollbacks.c.target)

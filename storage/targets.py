@@ -74,6 +74,16 @@ class Poller:
     seen_at: datetime
 
 
+def promotions_within(connection: Connection, project: str, start: datetime, end: datetime) -> dict[str, list[datetime]]:
+    """When each target of a project was promoted to a release in (start, end], oldest first."""
+    g = generations.c
+    query = select(g.target, g.at).where(g.project == project, g.kind == "promotion", g.at > start, g.at <= end).order_by(g.at)
+    found: dict[str, list[datetime]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.target, []).append(row.at)
+    return found
+
+
 def read_target(connection: Connection, project: str, name: str) -> Target | None:
     """The target, or None."""
     query = select(targets).where(targets.c.project == project, targets.c.name == name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from analyzers.report.schedule import WEEK, earlier
 
 # Short ranges are cut at multiples of these; from two days on, at midnight.
 UNITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TWO_DAYS = timedelta(days=2)
 MOST = 31
 
@@ -27,9 +30,7 @@ def stretches(start: datetime, end: datetime, time_zone: str) -> list[Stretch]:
     """The range in calendar days of the time zone, or in hours and minutes where it is shorter than two days."""
     cuts = _midnights(start, end, ZoneInfo(time_zone)) if end - start >= TWO_DAYS else _multiples(start, end)
     edges = [start, *(cut for cut in cuts if start < cut < end), end]
-    return [
-        Stretch(first, last, first in cuts and last in cuts) for first, last in zip(edges, edges[1:], strict=False)
-    ]
+    return [Stretch(first, last, first in cuts and last in cuts) for first, last in pairwise(edges)]
 
 
 def weeks_back(start: datetime, end: datetime, time_zone: str) -> int:
@@ -43,6 +44,19 @@ def shifted(stretch: Stretch, weeks: int, time_zone: str) -> Stretch:
     return Stretch(earlier(stretch.start, weeks, time_zone), earlier(stretch.end, weeks, time_zone), stretch.whole)
 
 
+def grid(pieces: Sequence[Stretch]) -> timedelta | None:
+    """The length of the stretches where they begin at its multiples since 1970, as the steps of a series do; else None."""
+    whole = [piece for piece in pieces if piece.whole]
+    lengths = {piece.end - piece.start for piece in whole}
+    if len(lengths) != 1:
+        return None
+    (step,) = lengths
+    begun = [piece.start - EPOCH for piece in pieces]
+    last = pieces[-1]
+    on_grid = all(begin % step == timedelta(0) for begin in begun[1:]) and (last.end - EPOCH - begun[-1]) <= step
+    return step if on_grid and begun[0] % step + (pieces[0].end - pieces[0].start) <= step else None
+
+
 def _midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
     day = start.astimezone(zone).date()
     found = [datetime.combine(day, time(), zone).astimezone(UTC)]
@@ -54,8 +68,7 @@ def _midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]
 
 def _multiples(start: datetime, end: datetime) -> list[datetime]:
     unit = next((unit for unit in UNITS if (end - start) / unit <= MOST), UNITS[-1])
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    first = epoch + (start - epoch) // unit * unit
+    first = EPOCH + (start - EPOCH) // unit * unit
     found = [first]
     while found[-1] < end:
         found.append(found[-1] + unit)

@@ -1,0 +1,76 @@
+"""What a report could not see: stretches without spans, figures without data, analyzers that lag. Never shown as zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzers.report.data import Completeness, CoverageRow, Figure, Gap, Judgement, Lag, Point, ServiceRow
+from analyzers.report.figures import Figures, Ranges
+
+
+async def read_marks(figures: Figures) -> dict[str, Figure]:
+    """Spans that say too little: counted, so that shares by release are not taken for the whole."""
+    names = ("spans.count", "spans.without_release", "spans.invalid", "cost.unpriced")
+    return {name: (await figures.grouped(name, ()))[()] for name in names}
+
+
+def completeness_of(
+    ranges: Ranges,
+    requests: Figure,
+    marks: dict[str, Figure],
+    services: Sequence[ServiceRow],
+    judgements: Sequence[Judgement],
+    lags: Sequence[Lag],
+    coverage: Sequence[CoverageRow],
+) -> Completeness:
+    """Everything that is not known, with why."""
+    gaps = [*silent_stretches(requests), *_no_baseline(ranges, requests), *_marked(marks), *_silent_services(services)]
+    gaps += [Gap(what=judgement.title, why=judgement.missing) for judgement in judgements if judgement.missing]
+    return Completeness(gaps=gaps, lags=list(lags), coverage=list(coverage))
+
+
+def silent_stretches(requests: Figure) -> list[Gap]:
+    """Runs of stretches in which no request was seen; none where there was none at all."""
+    if requests.value is None:
+        return [Gap(what="the whole range", why="no span arrived: nothing was sent, or it did not get through")]
+    runs: list[list[Point]] = []
+    for point in requests.points:
+        if point.value is None:
+            fresh = not runs or runs[-1][-1].end != point.start
+            runs += [[]] if fresh else []
+            runs[-1].append(point)
+    return [
+        Gap(what="requests", start=run[0].start, end=run[-1].end, why="no span arrived: no traffic, or it did not get through")
+        for run in runs
+    ]
+
+
+def _no_baseline(ranges: Ranges, requests: Figure) -> list[Gap]:
+    if requests.value is None or requests.before is not None:
+        return []
+    why = "no spans are stored for it, so nothing is said about changes"
+    return [Gap(what="the range compared with", start=ranges.before_start, end=ranges.before_end, why=why)]
+
+
+def _marked(marks: dict[str, Figure]) -> list[Gap]:
+    spans = marks["spans.count"].value or 0
+    found = []
+    for name, what, why in (
+        ("spans.without_release", "releases", "name no release: figures by release leave them out"),
+        ("spans.invalid", "attributes", "have an attribute whose value could not be read"),
+    ):
+        count = marks[name].value
+        if count:
+            found.append(Gap(what=what, why=f"{count:,.0f} of {spans:,.0f} spans {why}"))
+    unpriced = marks["cost.unpriced"]
+    if unpriced.value:
+        told = f"{unpriced.value:,.0f} of {unpriced.n:,} model responses with usage have no price: cost leaves them out"
+        found.append(Gap(what="cost", why=told))
+    return found
+
+
+def _silent_services(services: Sequence[ServiceRow]) -> list[Gap]:
+    gone = [row.service for row in services if row.figures["requests.count"].value is None]
+    return [
+        Gap(what=name or "(no service)", why="sent spans in the range compared with, and none in this one") for name in gone
+    ]

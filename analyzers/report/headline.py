@@ -1,0 +1,202 @@
+"""What matters in a report, in plain sentences, most urgent first. Pure: it reads the sections and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from analyzers.report import wording
+from analyzers.report.changes import is_clear
+from analyzers.report.data import (
+    Completeness,
+    Drift,
+    DriftStream,
+    Figure,
+    Finding,
+    Incidents,
+    Judgement,
+    RollbackRow,
+    ServiceRow,
+    Severity,
+)
+
+ORDER: Mapping[Severity, int] = {"alarm": 0, "watch": 1, "good": 2, "note": 3}
+LISTED = 9
+# Sums that follow the volume: the section on cost says what they mean.
+SILENT = frozenset({"tokens.input", "tokens.output"})
+LATE_S = 3600.0
+FAILED_SHARE = 0.01
+
+_ALARMING_ROLLBACKS = frozenset({"ineffective", "unverified", "failed", "awaiting_approval"})
+_DONE = {
+    "succeeded": "was rolled back from {0} to {1}, and it worked: {2}",
+    "ineffective": "was rolled back from {0} to {1}, without effect: {2}",
+    "unverified": "was rolled back from {0} to {1}, but nothing proves that it worked: {2}",
+    "failed": "could not be rolled back from {0} to {1}: {2}",
+    "aborted": "was not rolled back from {0} to {1}: {2}",
+    "dry_run": "would have been rolled back from {0} to {1} (dry run)",
+    "awaiting_approval": "waits for approval of its rollback from {0} to {1}",
+}
+
+
+def findings_of(
+    overview: Mapping[str, Figure],
+    services: Sequence[ServiceRow],
+    judgements: Sequence[Judgement],
+    drift: Drift,
+    incidents: Incidents,
+    completeness: Completeness,
+    *,
+    end: datetime,
+    level: float,
+) -> list[Finding]:
+    """Everything worth a sentence, the most urgent first; what does not fit is counted in the last one."""
+    found = [
+        *_silence(overview["requests.count"]),
+        *_rollbacks(incidents),
+        *_alerts(incidents, end),
+        *_drift(drift),
+        *_changes(overview, services, judgements, level),
+        *_blind(completeness),
+    ]
+    ordered = sorted(found, key=lambda finding: ORDER[finding.severity])
+    if len(ordered) <= LISTED:
+        return ordered
+    rest = len(ordered) - LISTED + 1
+    return [
+        *ordered[: LISTED - 1],
+        Finding(severity="note", text=f"{rest} further findings stand in the sections below.", section=""),
+    ]
+
+
+def headline_of(findings: Sequence[Finding], requests: Figure, drift: Drift) -> str:
+    """One sentence for a list or a subject line."""
+    pressing = [finding for finding in findings if finding.severity in ("alarm", "watch")]
+    if requests.value is None and not pressing:
+        return "No spans arrived, so there is nothing to report."
+    if not pressing:
+        calm = ["no alert fired", "nothing changed clearly"] + ([] if drift.missing else ["nothing drifted"])
+        return f"A quiet week: {', '.join(calm)}."
+    first = pressing[0].text
+    more = len(pressing) - 1
+    return first if more == 0 else f"{first.rstrip('.')} – and {more} more {'matter' if more == 1 else 'matters'} to look at."
+
+
+def _silence(requests: Figure) -> list[Finding]:
+    if requests.value is not None or requests.before is None:
+        return []
+    text = f"No spans arrived at all; in the range compared with there were {wording.count(requests.before)} requests."
+    return [Finding(severity="alarm", text=text, section="completeness")]
+
+
+def _rollbacks(incidents: Incidents) -> list[Finding]:
+    return [_rollback(rollback) for rollback in incidents.rollbacks]
+
+
+def _rollback(rollback: RollbackRow) -> Finding:
+    severity: Severity = "alarm" if rollback.state in _ALARMING_ROLLBACKS else "watch"
+    told = _DONE.get(rollback.state, "is being rolled back from {0} to {1}")
+    reason = rollback.outcome.rpartition(" (")[2].rstrip(")")
+    names = (wording.short(rollback.from_release, 40), wording.short(rollback.to_release, 40))
+    return Finding(
+        severity=severity, text=f"{wording.short(rollback.target, 40)} {told.format(*names, reason)}.", section="incidents"
+    )
+
+
+def _alerts(incidents: Incidents, end: datetime) -> list[Finding]:
+    still = [alert for alert in incidents.alerts if alert.resolved_at is None or alert.resolved_at >= end]
+    over = len(incidents.alerts) - len(still) + incidents.more_alerts
+    found = [
+        Finding(
+            severity="alarm" if alert.severity == "critical" else "watch",
+            text=f"Still firing at the end: {wording.short(alert.title, 120)}.",
+            section="incidents",
+        )
+        for alert in still
+    ]
+    if over:
+        told = f"{over} {'alert' if over == 1 else 'alerts'} fired and {'was' if over == 1 else 'were'} resolved."
+        found.append(Finding(severity="note", text=told, section="incidents"))
+    return found
+
+
+def _drift(drift: Drift) -> list[Finding]:
+    return [
+        Finding(severity="watch", text=_drifted(stream), section="drift")
+        for stream in drift.streams
+        if stream.verdict == "drift"
+    ]
+
+
+def _drifted(stream: DriftStream) -> str:
+    where = ", ".join(f"{wording.short(value, 40)}" for value in stream.labels.values() if value) or "the project"
+    since = f", since about {stream.onset:%d %b %H:%M} UTC" if stream.onset else ""
+    about = f": {stream.reason}" if stream.reason else ""
+    return f"The {stream.part or 'text'}s of {where} drifted{since}{about}".rstrip(".") + "."
+
+
+def _changes(
+    overview: Mapping[str, Figure], services: Sequence[ServiceRow], judgements: Sequence[Judgement], level: float
+) -> list[Finding]:
+    """Clear changes of the whole; of single services only where the whole does not show them."""
+    found: list[Finding] = []
+    rows: list[tuple[str, Figure | None, list[Figure]]] = [
+        (name, figure, [row.figures[name] for row in services if name in row.figures]) for name, figure in overview.items()
+    ]
+    rows += [
+        (name, None, [row.figures[name] for row in services if name in row.figures])
+        for name in (services[0].figures if services else ())
+        if name not in overview
+    ]
+    for name, whole, parts in (row for row in rows if row[0] not in SILENT):
+        found += _change(wording.title_of(name), whole, parts, "overview" if whole else "services", level)
+    for judgement in judgements:
+        found += _change(judgement.title, judgement.figure, judgement.services, "answers", level)
+    return found
+
+
+def _change(title: str, whole: Figure | None, parts: Iterable[Figure], section: str, level: float) -> list[Finding]:
+    clear = [part for part in parts if is_clear(part.change, level)]
+    if whole is not None and is_clear(whole.change, level):
+        names = ", ".join(wording.short(part.labels.get("service", ""), 40) for part in clear[:3])
+        return [_finding(title, whole, f" – in {names}" if names and len(clear) <= 3 else "", section)]
+    return [
+        _finding(f"{title} of {wording.short(part.labels.get('service', ''), 40)}", part, "", "services" if whole else section)
+        for part in clear
+    ]
+
+
+def _finding(title: str, figure: Figure, where: str, section: str) -> Finding:
+    change = figure.change
+    assert change is not None
+    verb = "rose" if change.effect > 0 else "fell"
+    sizes = f"from {wording.quantity(figure.before, figure.unit)} to {wording.quantity(figure.value, figure.unit)}"
+    interval = wording.change_interval(change)
+    proof = f"{wording.effect(change)}, 95 % interval {interval}" if interval else wording.effect(change)
+    text = f"{title} {verb} {sizes} ({proof}; n = {figure.n:,}){where}."
+    return Finding(severity=severity_of(figure), text=text, section=section)
+
+
+def severity_of(figure: Figure) -> Severity:
+    """What a clear change of a figure means."""
+    assert figure.change is not None
+    if figure.worse == "none" or (figure.unit in ("USD", "tokens") and figure.change.effect < 0):
+        return "note"  # spending less is not better by itself: there may be less traffic
+    return "watch" if (figure.change.effect > 0) == (figure.worse == "up") else "good"
+
+
+def _blind(completeness: Completeness) -> list[Finding]:
+    found = []
+    for gap in completeness.gaps:
+        if "none in this one" in gap.why:
+            text = f"{wording.short(gap.what, 60)} {gap.why}."
+            found.append(Finding(severity="watch", text=text, section="completeness"))
+    for lag in completeness.lags:
+        if lag.behind_s is not None and lag.behind_s > LATE_S:
+            text = f"The analyzer {lag.analyzer} is {wording.length(lag.behind_s)} behind: its figures may still grow."
+            found.append(Finding(severity="watch", text=text, section="completeness"))
+    for row in completeness.coverage:
+        if row.service is None and row.looked_at and row.failed / row.looked_at > FAILED_SHARE:
+            text = f"The analyzer {row.analyzer} gave up on {row.failed:,} of {row.looked_at:,} spans after errors."
+            found.append(Finding(severity="watch", text=text, section="completeness"))
+    return found

@@ -1,0 +1,31 @@
+"""Where a report reads from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from analyzers.report.data import Lag
+from schemas.settings import Settings
+from storage.clickhouse import ClickHouseStore
+from storage.control import ControlDatabase
+
+Clock = Callable[[], datetime]
+
+
+async def unknown_lags() -> Sequence[Lag]:
+    """Where nobody can say how far the analyzers are."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The two databases, the settings in force, and how far the analyzers are at the moment."""
+
+    store: ClickHouseStore
+    control: ControlDatabase
+    settings: Settings
+    clock: Clock
+    version: str
+    lags: Callable[[], Awaitable[Sequence[Lag]]] = unknown_lags
