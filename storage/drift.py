@@ -34,16 +34,6 @@ class UnitSums:
 
 
 @dataclass(frozen=True)
-class StreamSpan:
-    """A stream and embedder with sums of closed units, from the first unit to the last one (their starts)."""
-
-    stream: Stream
-    embedder: str
-    first: datetime
-    last: datetime
-
-
-@dataclass(frozen=True)
 class SampledText:
     """One text of the sample; ids are lowercase hex."""
 
@@ -146,16 +136,24 @@ async def drop_sketches(store: ClickHouseStore, before: datetime) -> None:
             await store.command(f"ALTER TABLE embedding_sketches DROP PARTITION '{row['day']}'")
 
 
-async def streams_with_units(store: ClickHouseStore, unit: timedelta, since: datetime) -> list[StreamSpan]:
-    """Every stream and embedder that had texts since `since`."""
+async def streams_with_units(store: ClickHouseStore, unit: timedelta, since: datetime) -> list[Stream]:
+    """Every stream that had texts since `since`."""
     rows = await store.query(
-        f"SELECT project, part, embedder, {_SLICE}, min(unit) AS first, max(unit) AS last "  # noqa: S608 - fixed text; values are bound
-        "FROM embedding_units "
-        f"WHERE unit_s = {{unit_s:UInt32}} GROUP BY project, part, embedder, {_SLICE} "
-        f"HAVING last >= fromUnixTimestamp({{start:Int64}}) ORDER BY project, part, {_SLICE}, last",
+        f"SELECT DISTINCT project, part, {_SLICE} FROM embedding_units "  # noqa: S608 - fixed text; values are bound
+        f"WHERE unit_s = {{unit_s:UInt32}} AND unit >= fromUnixTimestamp({{start:Int64}}) ORDER BY project, part, {_SLICE}",
         {"unit_s": _seconds(unit), "start": int(since.timestamp())},
     )
-    return [StreamSpan(_stream_of(row), row["embedder"], _utc(row["first"]), _utc(row["last"])) for row in rows]
+    return [_stream_of(row) for row in rows]
+
+
+async def first_units(store: ClickHouseStore, stream: Stream, unit: timedelta) -> dict[str, datetime]:
+    """Start of the first unit with texts of each embedder of a stream."""
+    rows = await store.query(
+        f"SELECT embedder, min(unit) AS first FROM embedding_units "  # noqa: S608 - fixed text; values are bound
+        f"WHERE {_OF_STREAM} AND unit_s = {{unit_s:UInt32}} GROUP BY embedder ORDER BY first",
+        {**_named(stream), "unit_s": _seconds(unit)},
+    )
+    return {row["embedder"]: _utc(row["first"]) for row in rows}
 
 
 async def read_units(

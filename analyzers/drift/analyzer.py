@@ -107,8 +107,8 @@ class DriftAnalyzer:
             embeddings = await self._resources.embedder.embed([item.text for item in items])
         except ModelUnavailableError as error:
             raise AnalyzerUnavailableError(str(error)) from error
-        finite = np.isfinite(embeddings).all(axis=1)
-        items, embeddings = list(itertools.compress(items, finite)), embeddings[finite]
+        finite = np.isfinite(embeddings.sum(axis=1))
+        items, embeddings = [items[index] for index in np.flatnonzero(finite)], embeddings[finite]
         if not items:
             return Findings()
         version, features_of = await self._feature_map(embeddings)

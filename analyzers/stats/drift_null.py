@@ -40,6 +40,7 @@ Floats = NDArray[np.float64]
 RIDGE = 0.1
 SHARPENED = 48
 FEWEST_SAMPLES = 50
+MOST_DIRECTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,14 @@ def components(of_units: float, of_blocks: float, block: int) -> tuple[float, fl
 
 
 def _directions(sketches: Sequence[Sketch]) -> Floats:
-    """The units' deviations from their mean as rows, scaled so that their squares sum up to 1."""
+    """The units' deviations from their mean as rows, scaled so that their squares sum up to 1.
+
+    Of many units the main directions stand for all.
+    """
     means = np.array([one.mean for one in sketches])
     centred = means - np.average(means, axis=0, weights=[one.n for one in sketches])
+    if len(centred) > MOST_DIRECTIONS:
+        _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+        centred = (sizes[:, None] * axes)[:MOST_DIRECTIONS]
     size = float(np.sum(centred**2))
     return np.asarray(centred / np.sqrt(size) if size > 0 else centred)

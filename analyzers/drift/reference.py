@@ -1,0 +1,160 @@
+"""What a stream is compared with: sums, lens, null model and threshold, computed once from a range of its units."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.stats.drift_null import FEWEST_SAMPLES, Lens, Moments, null_model
+from analyzers.stats.drift_scan import Scan, threshold
+from analyzers.stats.mean_embedding import FeatureMap, Sketch, merged
+from schemas.analysis import DriftSettings
+from schemas.drift import Stream
+from schemas.duration import parse_duration
+from storage.drift import UnitSums
+
+Floats = NDArray[np.float64]
+
+HORIZON_UNITS = 28
+"""The false-alarm rate holds for so many units of the longest scale; shorter scales have as many looks as fit into them."""
+
+SAMPLES = 4_000
+"""Texts from which the covariance is estimated, at most."""
+
+
+class ReferenceTooSmallError(ValueError):
+    """There are too few texts to compare anything with; the message says how many there are."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Ready to be looked from. `seen` is its sketch through the lens."""
+
+    sketch: Sketch
+    lens: Lens
+    moments: Moments
+    threshold: float
+    alpha: float
+    scan: Scan
+    samples: int
+
+    @property
+    def seen(self) -> Sketch:
+        """The sketch through the lens."""
+        return self.lens.through(self.sketch)
+
+    def state(self) -> dict[str, Any]:
+        """For the control database."""
+        lens, moments = self.lens, self.moments
+        return {
+            "sketch": {"count": self.sketch.count, "weight": self.sketch.weight, "squares": self.sketch.squares},
+            "sums": _packed(self.sketch.total, np.float64),
+            "directions": _packed(lens.directions, np.float32),
+            "scales": _packed(lens.scales, np.float64),
+            "rest": lens.rest,
+            "largest": lens.largest,
+            "moments": {
+                "n": moments.n,
+                "units": moments.units,
+                "block": moments.block,
+                "largest": moments.largest,
+                "traces": moments.traces.tolist(),
+                "products": moments.products.tolist(),
+            },
+            "threshold": self.threshold,
+            "alpha": self.alpha,
+            "windows": list(self.scan.windows),
+            "looks": self.scan.looks,
+            "min_window": self.scan.min_window,
+            "samples": self.samples,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Reference:
+        """The opposite of `state`."""
+        total = _unpacked(state["sums"], np.float64)
+        directions = _unpacked(state["directions"], np.float32).reshape(-1, len(total))
+        moments = {**state["moments"], "traces": np.array(state["moments"]["traces"])}
+        moments["products"] = np.array(state["moments"]["products"])
+        return cls(
+            sketch=Sketch(total=total, **state["sketch"]),
+            lens=Lens(directions, _unpacked(state["scales"], np.float64), state["rest"], state["largest"]),
+            moments=Moments(**moments),
+            threshold=state["threshold"],
+            alpha=state["alpha"],
+            scan=Scan(tuple(state["windows"]), state["looks"], state["min_window"]),
+            samples=state["samples"],
+        )
+
+
+def scan_of(settings: DriftSettings, unit: timedelta) -> Scan:
+    """Windows and looks at one scale."""
+    longest = max(parse_duration(scale) for scale in settings.scales)
+    looks = max(max(settings.windows), int(HORIZON_UNITS * max(longest, unit) / unit))
+    return Scan(tuple(sorted(settings.windows)), looks, settings.min_window)
+
+
+def alpha_of(settings: DriftSettings) -> float:
+    """The false-alarm rate of one scale."""
+    return settings.false_alarm_rate / len(settings.scales)
+
+
+def build(units: Sequence[Sketch], features: Floats, scan: Scan, alpha: float, least: int, seed: int) -> Reference:
+    """A reference from the sketches of its units and the features of a random sample of its texts. Takes a few CPU seconds.
+
+    Raises:
+        ReferenceTooSmallError: fewer than `least` texts, two units or `FEWEST_SAMPLES` samples; or texts all the same.
+    """
+    filled = [unit for unit in units if unit.count]
+    count = sum(unit.count for unit in filled)
+    if count < least:
+        raise ReferenceTooSmallError(f"the reference has {count} texts and needs {least} (analysis.drift.min_reference)")
+    if len(filled) < 2 or len(features) < FEWEST_SAMPLES:
+        found = f"texts in {len(filled)} units and {len(features)} sampled embeddings"
+        raise ReferenceTooSmallError(f"the reference has {found}, and needs 2 units and {FEWEST_SAMPLES} embeddings")
+    try:
+        model, lens = null_model(filled, features)
+        found_threshold = threshold(model, scan, alpha, seed)
+    except ValueError as error:
+        raise ReferenceTooSmallError(str(error)) from error
+    return Reference(merged(filled), lens, model.moments, found_threshold, alpha, scan, len(features))
+
+
+def seed_of(stream: Stream, scale: str, start: datetime) -> int:
+    """The seed of a reference's simulation: the same reference has the same threshold."""
+    text = f"{stream.project}/{stream.key}/{scale}/{start.isoformat()}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+
+def sketch_of(sums: UnitSums) -> Sketch:
+    """A stored unit as a sketch.
+
+    Raises:
+        ValueError: its sums are not finite.
+    """
+    total = np.asarray(sums.sums, dtype=np.float64)
+    if not np.isfinite(total).all():
+        raise ValueError(f"the sums of the unit at {sums.start.isoformat()} hold NaN or infinity: it is left out")
+    return Sketch(sums.n, sums.weight, sums.squares, total)
+
+
+def features_of(feature_map: FeatureMap, embeddings: Sequence[Sequence[float]]) -> Floats:
+    """Features of sampled embeddings; (0, features) of none."""
+    if not embeddings:
+        return np.empty((0, feature_map.features))
+    return feature_map(np.asarray(embeddings, dtype=np.float64))
+
+
+def _packed(values: Floats, kind: type[np.floating[Any]]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<")).tobytes()).decode()
+
+
+def _unpacked(text: str, kind: type[np.floating[Any]]) -> Floats:
+    return np.frombuffer(base64.b64decode(text), dtype=np.dtype(kind).newbyteorder("<")).astype(np.float64)
