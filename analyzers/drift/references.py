@@ -170,11 +170,21 @@ class References:
         wanted, complete = reference_units(self._settings, unit), max(0, (end - start) // unit)
         if complete < wanted:
             return _collecting(list(firsts), embedder, complete, wanted, unit)
-        start = max(start, end - LONGEST_GROWTH * wanted * unit)
-        try:
-            return await self.make(stream, scale, embedder, start, end, mode="initial", by=SYSTEM, now=end)
-        except ReferenceTooSmallError as error:
-            return Waiting("reference-too-small", f"{error}; more units are added until it is large enough")
+        return await self._grown(stream, scale, embedder, (start, start + wanted * unit, end))
+
+    async def _grown(
+        self, stream: Stream, scale: str, embedder: str, times: tuple[datetime, datetime, datetime]
+    ) -> Known | Waiting:
+        """The first complete units, or as many more up to now as it takes."""
+        start, enough, end = times
+        latest = max(start, end - LONGEST_GROWTH * (enough - start))
+        reason = ""
+        for first, last in dict.fromkeys(((start, enough), (latest, end))):
+            try:
+                return await self.make(stream, scale, embedder, first, last, mode="initial", by=SYSTEM, now=end)
+            except ReferenceTooSmallError as error:
+                reason = str(error)
+        return Waiting("reference-too-small", f"{reason}; more units are added until it is large enough")
 
 
 def reference_units(settings: DriftSettings, unit: timedelta) -> int:
