@@ -26,12 +26,12 @@ def cost_expression(provider: str, model: str, at: str, uncached: str, cache_rea
     input is not reported, where the output is not reported although the model charges for it, or where the cost is a
     million dollars or more. Caches that are not reported count as unused.
     """
-    step = _step("found.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    cost = _cost("found.2", "step", uncached, cache_read, cache_write, output)
-    found = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
+    step = _step("price.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    cost = _cost("price.2", "step", uncached, cache_read, cache_write, output)
+    price = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
     # A map over one element binds a name. Written out, the look-up would be made again for each mention wherever the
     # expression is within a condition, as it is in a mutation (measured: 70 µs a row instead of 2).
-    return f"arrayMap(found -> arrayMap(step -> {cost}, [{step}])[1], [{found}])[1]"
+    return f"arrayMap(price -> arrayMap(step -> {cost}, [{step}])[1], [{price}])[1]"
 
 
 def cost_stages(
@@ -43,10 +43,10 @@ def cost_stages(
     when a query is analysed, and each stage costs as much as thirty functions; a map over one element binds a name for
     less than either.
     """
-    step = _step("found.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    cost = _cost("found.2", "step", uncached, cache_read, cache_write, output)
-    found = f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"
-    priced = f"arrayMap(found -> arrayMap(step -> ({cost}, found.3), [{step}])[1], [{found}])[1]"
+    step = _step("price.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    cost = _cost("price.2", "step", uncached, cache_read, cache_write, output)
+    price = f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"
+    priced = f"arrayMap(price -> arrayMap(step -> ({cost}, price.3), [{step}])[1], [{price}])[1]"
     return ({"priced": priced}, {"cost_usd": "priced.1", "price_version": "if(isNull(priced.1), '', priced.2)"})
 
 
@@ -56,6 +56,19 @@ def price_version_expression(
     """The version of the price list behind `cost_expression` of the same arguments; '' where that is NULL."""
     cost = cost_expression(provider, model, at, uncached, cache_read, cache_write, output)
     return f"if(isNull({cost}), '', dictGet('{DICTIONARY}', 'version', {_key(provider, model)}))"
+
+
+def rates_expression(provider: str, model: str, at: str, input_tokens: str) -> str:
+    """The prices of one request as `Array(Float64)`, in US dollars; empty for an unknown model.
+
+    Five: of a token of input, cache read, cache write and output, and of the request itself. Arguments as for
+    `cost_expression`; `input_tokens` is its whole input.
+    """
+    step = _step("found.1", at, f"ifNull({input_tokens}, 0)")
+    first = f"toInt32(step) * {_RATES} - {_RATES - 1}"
+    rates = f"if(step = 0, [], arrayMap(rate -> toFloat64(rate), arraySlice(found.2, {first}, {_RATES})))"
+    found = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
+    return f"arrayMap(found -> arrayMap(step -> {rates}, [{step}])[1], [{found}])[1]"
 
 
 def _cost(all_rates: str, step: str, uncached: str, cache_read: str, cache_write: str, output: str) -> str:

@@ -1,22 +1,23 @@
 """Hours that cost more or less than their like, and steps after which everything does.
 
-An hour is compared with the same hour of the week in the history (of the day, with under two weeks): on the log scale, since
-traffic varies in proportion,
+An hour is compared with the same hour of the week in the history (of the day, with under two weeks), on the log scale since
+traffic varies in proportion:
 
-    z = (x - median of its like) / (s √(1 + π/2k)),   x = log(cost + c),
+    z = (x - median of its like) / s,   x = log(cost + c),   s = 1.4826 · MAD,
 
-k hours of its like, and s = 1.4826 · MAD of what the hours of the history differ from their own medians: all of them, which
-are far more numbers than the k of one hour. s is widened by √(k/(k-1)), because those medians follow them, and is at least
-`MIN_SPREAD`. The root is the error of a median beside that of the hour itself. From |z| = `THRESHOLD` on an hour is an
-anomaly. c is a hundredth of the usual cost, so that hours without traffic stay finite.
+the median absolute deviation of what each hour of the history differs from the median of the *others* of its like: so s holds
+the error of a median of few hours too. It is at least `MIN_SPREAD`. c is a hundredth of the usual cost, so that hours
+without traffic stay finite. An hour is an anomaly when |z| reaches `TAIL` times the 99.5th percentile of the history's own |z|,
+and at least `THRESHOLD`: traffic whose ordinary hours stray far gets a wide band.
 
 A step is found by a two-sided CUSUM (Page 1954) over z, each cut at ±`CLIP` so that one hour is no step:
 
     S ← max(0, S ± z/w - 1/2),   alarm above h.
 
-Neighbouring hours resemble each other: w² = (1 + ρ)/(1 - ρ) with the correlation ρ of neighbours in the history. h is
-Siegmund's (1985): the mean time to a false alarm of one side is 2 (e^b - b - 1) with b = h + 1.166, and h is chosen so that
-both sides together alarm with probability `FALSE_STEPS` in 28 days. The onset is the hour after the sum was last 0.
+w is the long-run standard deviation of z in the history, from its sums over days, because neighbouring hours resemble each
+other; it is widened by its own error, 1/√(2 days). h is Siegmund's (1985): the mean time to a false alarm of one side is
+2 (e^b - b - 1) with b = h + 1.166, and h is chosen so that both sides together alarm with probability `FALSE_STEPS` in 28 days.
+The onset is the hour after the sum was last 0.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
-from analyzers.cost.seasons import HOUR, WEEK_HOURS, Basis, Hour, Season, by_season, median_deviation, season_of
+import numpy as np
 
-THRESHOLD = 6.0
+from analyzers.cost.seasons import DAY_HOURS, HOUR, WEEK_HOURS, Basis, Hour, Season, by_season, median_deviation, season_of
+
+THRESHOLD = 5.0
+TAIL = 2.2
 MIN_SPREAD = 0.05
 CLIP = 3.0
 ALLOWANCE = 0.5
@@ -70,23 +73,21 @@ class Anomalies:
 
 @dataclass(frozen=True)
 class _Usual:
-    """Of each hour of the season, on the log scale: the median and how many it rests on; the spread of all; the floor c."""
+    """Of each hour of the season the median on the log scale; the spread around it, how far z may stray, its long-run sd."""
 
     season: Season
-    medians: Mapping[int, tuple[float, int]]
+    medians: Mapping[int, float]
     spread: float
-    correlation: float
+    threshold: float
+    width: float
     floor_usd: float
 
-    def z(self, hour: Hour) -> float:
-        median, count = self.medians[self.season.of(hour.start)]
-        return (self.log(hour.cost_usd) - median) / (self.spread * math.sqrt(1 + math.pi / 2 / count))
-
-    def log(self, cost_usd: float) -> float:
-        return math.log(cost_usd + self.floor_usd)
+    def change(self, hour: Hour) -> float:
+        """How far it is from its like, as a logarithm."""
+        return math.log(hour.cost_usd + self.floor_usd) - self.medians[self.season.of(hour.start)]
 
     def expected_usd(self, hour: Hour) -> float:
-        return max(0.0, math.exp(self.medians[self.season.of(hour.start)][0]) - self.floor_usd)
+        return max(0.0, math.exp(self.medians[self.season.of(hour.start)]) - self.floor_usd)
 
 
 def find_anomalies(history: Sequence[Hour], looked_at: Sequence[Hour]) -> Anomalies:
@@ -98,8 +99,10 @@ def find_anomalies(history: Sequence[Hour], looked_at: Sequence[Hour]) -> Anomal
         return Anomalies(
             "none", len(history), (), (), f"{costs}: four days with cost are needed, two weeks for hours of the week"
         )
-    scores = [(hour, usual.z(hour)) for hour in looked_at]
-    found = tuple(Anomaly(hour.start, hour.cost_usd, usual.expected_usd(hour), z) for hour, z in scores if abs(z) >= THRESHOLD)
+    scores = [(hour, usual.change(hour) / usual.spread) for hour in looked_at]
+    found = tuple(
+        Anomaly(hour.start, hour.cost_usd, usual.expected_usd(hour), z) for hour, z in scores if abs(z) >= usual.threshold
+    )
     steps = tuple(_steps(scores, usual))
     return Anomalies(season.basis, len(history), found, steps, _reason(season, len(history), len(found), len(steps)))
 
@@ -114,40 +117,51 @@ def _usual(history: Sequence[Hour], season: Season) -> _Usual | None:
         return None
     floor_usd = statistics.median(paid) / 100
     logs = {index: [math.log(cost + floor_usd) for cost in costs] for index, costs in by_season(history, season).items()}
-    medians = {index: (statistics.median(values), len(values)) for index, values in logs.items()}
-    rest = [math.log(hour.cost_usd + floor_usd) - medians[season.of(hour.start)][0] for hour in history]
-    fewest = min(count for _, count in medians.values())
-    spread = median_deviation(rest, 0.0) * math.sqrt(fewest / (fewest - 1))
-    return _Usual(season, medians, max(MIN_SPREAD, spread), _correlation(rest), floor_usd)
+    rest = _left_out(history, season, logs)
+    spread = max(MIN_SPREAD, median_deviation(rest, 0.0))
+    scores = [value / spread for value in rest]
+    threshold = max(THRESHOLD, TAIL * float(np.quantile(np.abs(scores), 0.995)))
+    medians = {index: statistics.median(values) for index, values in logs.items()}
+    return _Usual(season, medians, spread, threshold, _long_run_sd(scores), floor_usd)
 
 
-def _correlation(rest: Sequence[float]) -> float:
-    """Of neighbours, between 0 and 0.9; each cut at three spreads, so that an outlier does not decide."""
-    edge = 3 * max(MIN_SPREAD, median_deviation(rest, 0.0))
-    cut = [min(edge, max(-edge, value)) for value in rest]
-    mean = statistics.fmean(cut)
-    variance = math.fsum((value - mean) ** 2 for value in cut)
-    together = math.fsum((one - mean) * (other - mean) for one, other in pairwise(cut))
-    return min(0.9, max(0.0, together / variance)) if variance else 0.0
+def _left_out(history: Sequence[Hour], season: Season, logs: Mapping[int, list[float]]) -> list[float]:
+    """What each hour of the history differs from the median of the others of its like."""
+    turn = dict.fromkeys(logs, 0)
+    found = []
+    for hour in history:
+        index = season.of(hour.start)
+        values, own = logs[index], turn[index]
+        found.append(values[own] - statistics.median(values[:own] + values[own + 1 :]))
+        turn[index] += 1
+    return found
+
+
+def _long_run_sd(scores: Sequence[float]) -> float:
+    """√(variance of the sums over a day / 24), each score cut at ±CLIP, widened by its error; at least 1."""
+    cut = np.clip(scores, -CLIP, CLIP)
+    days = len(cut) // DAY_HOURS
+    sums = cut[len(cut) - days * DAY_HOURS :].reshape(days, DAY_HOURS).sum(axis=1)
+    sd = math.sqrt(float(np.mean(sums**2)) / DAY_HOURS)
+    return max(1.0, float(np.std(cut)), sd) * (1 + 1 / math.sqrt(2 * days))
 
 
 def _steps(scores: Sequence[tuple[Hour, float]], usual: _Usual) -> Iterator[Step]:
     """The first step of each direction; after it the level is another, and the history no longer its measure."""
-    width = math.sqrt((1 + usual.correlation) / (1 - usual.correlation))
     limit = step_limit(FALSE_STEPS, STEP_HORIZON_HOURS)
     for sign in (1, -1):
         total, onset = 0.0, 0
         for index, (_, z) in enumerate(scores):
             if total == 0.0:
                 onset = index
-            total = max(0.0, total + sign * min(CLIP, max(-CLIP, z)) / width - ALLOWANCE)
+            total = max(0.0, total + sign * min(CLIP, max(-CLIP, z)) / usual.width - ALLOWANCE)
             if total > limit:
                 yield _step(scores[onset : index + 1], scores[onset:], usual)
                 break
 
 
 def _step(until_alarm: Sequence[tuple[Hour, float]], since: Sequence[tuple[Hour, float]], usual: _Usual) -> Step:
-    changes = [usual.log(hour.cost_usd) - usual.medians[usual.season.of(hour.start)][0] for hour, _ in since]
+    changes = [usual.change(hour) for hour, _ in since]
     detected = until_alarm[-1][0].start + HOUR
     return Step(until_alarm[0][0].start, detected, math.exp(statistics.median(changes)))
 

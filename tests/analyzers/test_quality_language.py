@@ -105,7 +105,7 @@ def test_reading_ease_is_the_formula_of_flesch() -> None:
 def test_long_words_and_sentences_read_harder() -> None:
     easy = ease("How do I get my money back? I paid for the blue shoes, but they are too small. Can you help?").value
     hard = ease(
-        "Notwithstanding previously communicated contractual considerations, the undersigned organisation respectfully requests "
+        "Notwithstanding previously communicated contractual considerations, our organisation respectfully requests "
         "comprehensive documentation regarding the retroactive administrative reimbursement procedures."
     ).value
     assert easy is not None
