@@ -51,7 +51,7 @@ class Verdict:
 
 def assess(span: SpanText, found: Context, max_context_chars: int) -> Assessed:
     """Measure every sentence of the span's answer that states something."""
-    answer = answer_of(span.completion)
+    answer = legible(answer_of(span.completion))
     if not answer.strip():
         return Assessed(span, reason="no-claims" if span.completion.strip() else "no-answer")
     if is_binary(answer) or _is_json(answer):
@@ -63,7 +63,7 @@ def assess(span: SpanText, found: Context, max_context_chars: int) -> Assessed:
 
 
 def _assess_in(span: SpanText, answer: str, sources: Sources) -> Assessed:
-    context = passages_of(tuple("" if is_binary(text) else text for text in sources.texts))
+    context = passages_of(tuple("" if is_binary(text) else legible(text) for text in sources.texts))
     if sum(len(each.content) for each in context.analysed) < MIN_CONTEXT_WORDS:
         return Assessed(span, sources=sources, reason="context-too-small")
     kept = answer[:MAX_ANSWER_CHARS]
@@ -90,6 +90,11 @@ def answer_of(completion: str) -> str:
     if completion.startswith(_TOOL_CALL):
         return ""
     return completion.partition("\n" + _TOOL_CALL)[0]
+
+
+def legible(text: str) -> str:
+    """`text` without lone surrogates, which nothing can store; every offset stays."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def is_binary(text: str) -> bool:
