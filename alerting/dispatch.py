@@ -108,7 +108,8 @@ class Dispatcher:
         """Try to deliver a message; the error, if any."""
         endpoint = self._endpoints[message.channel]
         try:
-            envelope = Envelope(message.id, message.channel, message.group_key, self._clock(), message.notices)
+            now = self._clock()
+            envelope = Envelope(message.id, message.channel, message.group_key, now, message.notices, message.report)
             await endpoint.notifier.send(envelope)
         except DeliveryError as error:
             return error

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from alerting.notices import Notice
+from alerting.reports import ReportNotice, read_report_notice
 from alerting.rollback_steps import Announcement
 from storage.alerts import Place, find_alert, firing_alerts
 from storage.deliveries import (
@@ -73,8 +74,13 @@ class Message:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What it says."""
-        return tuple(Notice.model_validate(row.notice) for row in self.rows)
+        """What it says of alerts and rollbacks."""
+        return () if self.report else tuple(Notice.model_validate(row.notice) for row in self.rows)
+
+    @property
+    def report(self) -> ReportNotice | None:
+        """The report that it tells of; it has a message to itself."""
+        return read_report_notice(self.rows[0].notice)
 
 
 def enqueue(

@@ -11,6 +11,7 @@ import httpx
 
 from alerting.http import GuardedClient, OutgoingRefusedError
 from alerting.notices import Notice
+from alerting.reports import ReportNotice
 
 # These say that this request will never be accepted; every other refusal may pass (a receiver that is being deployed
 # answers 404 or 401 for a while).
@@ -19,13 +20,14 @@ PERMANENT_STATUS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431, 501})
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message: `id` is the same for every attempt, `sent_at` that of this one."""
+    """One message, of alerts or of one report: `id` is the same for every attempt, `sent_at` that of this one."""
 
     id: str
     channel: str
     group_key: str
     sent_at: datetime
     notices: tuple[Notice, ...]
+    report: ReportNotice | None = None
 
 
 class DeliveryError(Exception):

@@ -7,12 +7,14 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks (50 blocks, 3,000 char
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from alerting.http import GuardedClient
 from alerting.notices import Notice
 from alerting.notifiers.contract import Envelope, post
 from alerting.notifiers.webhook import absolute
+from alerting.reports import ReportNotice
 from alerting.wording import effect_text, interval_text
 from schemas.evidence import Evidence
 
@@ -45,6 +47,8 @@ class SlackNotifier:
 
 def payload(envelope: Envelope, public_url: str | None) -> dict[str, Any]:
     """The body of a message; alerts that do not fit are counted in its last line."""
+    if envelope.report is not None:
+        return report_payload(envelope.report, public_url)
     blocks: list[Block] = []
     for place, notice in enumerate(envelope.notices):
         added = alert_blocks(notice, public_url)
@@ -57,13 +61,27 @@ def payload(envelope: Envelope, public_url: str | None) -> dict[str, Any]:
     return {"text": escape(headline, MAX_SECTION), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 
+def report_payload(report: ReportNotice, public_url: str | None) -> dict[str, Any]:
+    """The body of a message about a report: what matters, the leading figures, where the whole is."""
+    title = f"{'REPORT, please look' if report.alarming else 'REPORT'} · {report.title}"
+    figures = [_text(f"*{escape(name, 100)}*\n{escape(value, 300)}") for name, value in report.figures.items()]
+    blocks: list[Block] = [
+        {"type": "header", "text": {"type": "plain_text", "text": escape(title, MAX_HEADER), "emoji": False}},
+        _section(escape("\n".join(f"• {line}" for line in report.lines), MAX_SECTION)),
+        *([{"type": "section", "fields": figures[:10]}] if figures else []),
+        _context(_links(report.links, public_url)),
+    ]
+    text = escape(f"{report.title}: {report.headline}", MAX_SECTION)
+    return {"text": text, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
 def alert_blocks(notice: Notice, public_url: str | None) -> list[Block]:
     """The blocks of one alert."""
     blocks: list[Block] = [
         {"type": "header", "text": {"type": "plain_text", "text": escape(_headline(notice), MAX_HEADER), "emoji": False}},
         _section(escape(notice.summary, MAX_SECTION)),
     ]
-    return [*blocks, *_comparisons(notice), _context([_facts(notice), *_links(notice, public_url)])]
+    return [*blocks, *_comparisons(notice), _context([_facts(notice), *_links(notice.links, public_url)])]
 
 
 def escape(text: str, limit: int) -> str:
@@ -128,10 +146,10 @@ def _facts(notice: Notice) -> str:
     return escape(" · ".join(f"{name} {notice.labels[name]}" for name in shown if name in notice.labels), 300)
 
 
-def _links(notice: Notice, public_url: str | None) -> list[str]:
+def _links(links: Mapping[str, str], public_url: str | None) -> list[str]:
     if public_url is None:
-        return [f"{_label(name)}: `{escape(path, 400)}`" for name, path in notice.links.items()]
-    return [f"<{_url(absolute(path, public_url))}|{_label(name)}>" for name, path in notice.links.items()]
+        return [f"{_label(name)}: `{escape(path, 400)}`" for name, path in links.items()]
+    return [f"<{_url(absolute(path, public_url))}|{_label(name)}>" for name, path in links.items()]
 
 
 def _label(name: str) -> str:

@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from alerting.http import GuardedClient
 from alerting.notices import Notice
 from alerting.notifiers.contract import Envelope, post
+from alerting.reports import ReportNotice
 
 # Alertmanager's own form of "not over".
 NEVER = "0001-01-01T00:00:00Z"
@@ -42,7 +43,9 @@ class WebhookNotifier:
 
 
 def payload(envelope: Envelope, public_url: str | None) -> dict[str, Any]:
-    """The body: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config."""
+    """The body of alerts: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config; of a report: its own."""
+    if envelope.report is not None:
+        return report_payload(envelope.report, envelope.channel, public_url)
     alerts = [_alert(notice, public_url) for notice in envelope.notices]
     return {
         "version": "4",
@@ -55,6 +58,28 @@ def payload(envelope: Envelope, public_url: str | None) -> dict[str, Any]:
         "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
         "externalURL": public_url or "",
         "alerts": alerts,
+    }
+
+
+def report_payload(report: ReportNotice, channel: str, public_url: str | None) -> dict[str, Any]:
+    """The body that tells of a report, in the form that Standard Webhooks recommends: type, timestamp, data."""
+    return {
+        "type": "report.created",
+        "timestamp": _time(report.created_at),
+        "data": {
+            "id": report.id,
+            "project": report.project,
+            "from": _time(report.start),
+            "to": _time(report.end),
+            "title": report.title,
+            "headline": report.headline,
+            "alarming": report.alarming,
+            "findings": report.lines,
+            "figures": report.figures,
+            "links": {name: absolute(path, public_url) for name, path in report.links.items()},
+        },
+        "receiver": channel,
+        "externalURL": public_url or "",
     }
 
 

@@ -20,8 +20,7 @@ from storage.metrics import Point as Value
 from storage.scope import QueryError
 
 AT_ONCE = 2
-NO_SPANS = "no spans"
-NO_VALUE = "no span of the range has a value"
+NOTHING = "nothing in this range reported it"
 
 Labels = tuple[str, ...]
 
@@ -166,7 +165,7 @@ class Figures:
             n_before=before.n,
             change=change_of(metric, sides),
             points=points,
-            missing="" if value is not None else _why(now),
+            missing="" if value is not None else NOTHING,
         )
 
 
@@ -186,10 +185,6 @@ def has_metric(name: str) -> bool:
 
 def _point(piece: Stretch, after: Value | None, before: Value | None) -> Point:
     return Point(start=piece.start, end=piece.end, value=known(after), n=after.n if after else 0, before=known(before))
-
-
-def _why(value: Value) -> str:
-    return NO_SPANS if value.n == 0 else NO_VALUE
 
 
 def _labels(series: Series, group_by: Labels) -> Labels:

@@ -99,7 +99,9 @@ def _rollback(rollback: RollbackRow) -> Finding:
     reason = rollback.outcome.rpartition(" (")[2].rstrip(")")
     names = (wording.short(rollback.from_release, 40), wording.short(rollback.to_release, 40))
     return Finding(
-        severity=severity, text=f"{wording.short(rollback.target, 40)} {told.format(*names, reason)}.", section="incidents"
+        severity=severity,
+        text=f"The target {wording.short(rollback.target, 40)} {told.format(*names, reason)}.",
+        section="incidents",
     )
 
 
@@ -189,7 +191,7 @@ def _blind(completeness: Completeness) -> list[Finding]:
     found = []
     for gap in completeness.gaps:
         if "none in this one" in gap.why:
-            text = f"{wording.short(gap.what, 60)} {gap.why}."
+            text = f"The service {wording.short(gap.what, 60)} {gap.why}."
             found.append(Finding(severity="watch", text=text, section="completeness"))
     for lag in completeness.lags:
         if lag.behind_s is not None and lag.behind_s > LATE_S:

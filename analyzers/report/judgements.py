@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analyzers.report.data import CoverageRow, Figure, Judgement
-from analyzers.report.figures import NO_SPANS, Figures, has_metric
+from analyzers.report.figures import NOTHING, Figures, has_metric
 from storage.coverage import SliceCoverage
 
 TOP_SERVICES = 8
@@ -69,7 +69,7 @@ def why_missing(figure: Figure, coverage: Sequence[CoverageRow], analyzer: str) 
     if looked and reasons and sum(reasons.values()) >= looked:
         told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:4])
         return f"every one of {looked:,} looked at was abstained from ({told})"
-    return figure.missing or NO_SPANS
+    return figure.missing or NOTHING
 
 
 def coverage_rows(found: Sequence[SliceCoverage]) -> list[CoverageRow]:

@@ -83,17 +83,17 @@ def milliseconds(value: float) -> str:
 def effect(change: Change, value: float | None = None) -> str:
     """+12 %, −0.8 pts, ×3.4."""
     size = change.effect if value is None else value
-    if change.kind == "points":
-        return f"{_sign(size)}{_three(abs(size) * 100)}{THIN}pts"
-    if size >= 2:
-        return f"×{_three(1 + size)}"
-    return f"{_sign(size)}{_three(abs(size) * 100)}{THIN}%"
+    number, unit = _effect(change, size)
+    return f"{number}{THIN}{unit}" if unit else number
 
 
 def change_interval(change: Change) -> str:
-    """−3 % to +8 %; empty where there is none."""
+    """−3 to +8 %; empty where there is none."""
     if change.low is None or change.high is None:
         return ""
+    (low, unit), (high, same) = _effect(change, change.low), _effect(change, change.high)
+    if unit == same:
+        return f"{low} to {high}{THIN}{unit}" if unit else f"{low} to {high}"
     return f"{effect(change, change.low)} to {effect(change, change.high)}"
 
 
@@ -102,7 +102,7 @@ def share_interval(figure: Figure) -> str:
     if figure.interval is None:
         return ""
     low, high = figure.interval
-    return f"{_three(low * 100)}{EN_DASH}{percent(high)}"
+    return f"{_digits(low * 100, 2)}{EN_DASH}{_digits(high * 100, 2)}{THIN}%"
 
 
 def p_text(value: float) -> str:
@@ -162,6 +162,13 @@ def short(text: str, limit: int = 60) -> str:
     return f"{shown[: limit - tail - 1]}…{shown[-tail:]}"
 
 
+def _effect(change: Change, size: float) -> tuple[str, str]:
+    """A size with two digits, and its unit."""
+    if change.kind == "relative" and size >= 2:
+        return f"×{_digits(1 + size, 2)}", ""
+    return f"{_sign(size)}{_digits(abs(size) * 100, 2)}", "pts" if change.kind == "points" else "%"
+
+
 def _is_midnight(at: datetime) -> bool:
     return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
 
@@ -176,9 +183,13 @@ def _sign(value: float) -> str:
 
 
 def _three(value: float) -> str:
-    """Three digits at most, no exponent."""
+    return _digits(value, 3)
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many digits at least, no exponent, and no zeros that say nothing."""
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
-    text = f"{value:,.{min(digits, 6)}f}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{min(places, 6)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
