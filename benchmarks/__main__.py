@@ -1,7 +1,7 @@
 """`make bench`: every figure of docs/performance.md, as ratios of one run.
 
 make bench                            # all, with 2 million spans for the queries
-make bench ARGS="ingest"              # one part: ingest, kafka, disk or queries
+make bench ARGS="ingest"              # one part: ingest, kafka, disk, queries or analysis
 make bench ARGS="queries --spans 10000000"
 """
 
@@ -17,11 +17,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ingest, queries
+from benchmarks import analysis, ingest, queries
 from tests.kafka.broker import JARS, KafkaBroker, choose_broker
 
 console = Console()
-PARTS = ("ingest", "kafka", "disk", "queries")
+PARTS = ("ingest", "kafka", "disk", "queries", "analysis")
+QUIET: dict[str, Any] = {"analysis": {"analyzers": []}}
+"""Nothing beside what is measured."""
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
         "ingest": _ingest,
         "kafka": _kafka,
         "disk": lambda folder, given: ingest.disk(folder, given.requests // 4),
+        "analysis": lambda folder, given: analysis.analyzers(folder),
         "queries": lambda folder, given: queries.dashboard(folder, given.spans),
     }
     found = {}
@@ -50,10 +53,16 @@ def main() -> None:
 
 def _ingest(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     bare = ingest.bare_insert(folder, given.requests)
-    whole = ingest.throughput(folder / "throughput", given.requests, {})
-    steady = ingest.steady(folder / "steady", 20.0, {})
+    whole = ingest.throughput(folder / "throughput", given.requests, QUIET)
+    steady = ingest.steady(folder / "steady", 20.0, QUIET)
+    analyzed = ingest.steady(folder / "analyzed", 30.0, {})
     ratio = {"ratio": whole["spans_per_s"] / bare["spans_per_s"]}
-    return {"bare insert": bare, "embedded, full load": whole | ratio, "embedded, 2,000 spans/s": steady}
+    return {
+        "bare insert": bare,
+        "embedded, full load": whole | ratio,
+        "embedded, 2,000 spans/s": steady,
+        "the same, models at work": analyzed,
+    }
 
 
 def _kafka(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def _kafka(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     broker.start()
     try:
         bare = ingest.bare_insert(folder, given.requests)
-        settings = {"kafka": {"bootstrap_servers": broker.bootstrap, "partitions": 2}}
+        settings = QUIET | {"kafka": {"bootstrap_servers": broker.bootstrap, "partitions": 2}}
         whole = ingest.throughput(folder / "throughput", given.requests, settings)
         steady = ingest.steady(folder / "steady", 20.0, settings)
     finally:
