@@ -7,7 +7,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.openapi import describe
 from api.problem import Problem, install_problems
-from api.routes import alerts, calibrations, compare, desired, metrics, rollbacks, rules, spans, status, targets, traces
+from api.routes import (
+    alerts,
+    calibrations,
+    compare,
+    desired,
+    feedback,
+    metrics,
+    reports,
+    rollbacks,
+    rules,
+    spans,
+    status,
+    targets,
+    traces,
+)
 from api.services import Services
 from storage.key_cache import KeyCache
 
@@ -23,7 +37,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     rollbacks.router,
     rules.router,
     alerts.router,
+    feedback.router,
     calibrations.router,
+    reports.router,
     status.router,
 )
 

@@ -15,7 +15,7 @@ from schemas.settings import is_loopback
 from storage.key_cache import KeyCache
 from storage.keys import ANONYMOUS, Principal
 
-Scope = Literal["ingest", "read", "control", "admin"]
+Scope = Literal["ingest", "feedback", "read", "control", "admin"]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -7,6 +7,7 @@ as `ScoreMetric`s, which the process registers (`schemas.metrics.register_score_
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +54,18 @@ class ScoreMetric(Metric):
     def analyzer(self) -> str:
         """Whose scores they are."""
         return self.of
+
+
+def is_bad(metrics: Iterable[Metric], score: str, part: str, value: float) -> bool | None:
+    """The verdict that a value of 0 to 1 stands for, of a score that metrics count; None where none does.
+
+    Where a mean of the score exists, its bad side decides: support of 0.2 is bad, toxicity of 0.2 is not.
+    """
+    own = [metric for metric in metrics if isinstance(metric, ScoreMetric) and (metric.score, metric.part) == (score, part)]
+    if not any(metric.kind == "rate" for metric in own):
+        return None
+    falls = any(metric.kind == "mean" and metric.worse == "down" for metric in own)
+    return value < 0.5 if falls else value >= 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +165,7 @@ SCORE_METRICS: tuple[ScoreMetric, ...] = (
 )
 
 LOOK_METRICS: tuple[LookMetric, ...] = (
-    _look("effect", "MMD²", "Distance of the texts from their reference at the latest look; the largest of the streams."),
+    _look("effect", "MMD", "Distance of the texts from their reference at the latest look; the largest of the streams."),
     _look("score", "deviations", "Largest standardised distance over the windows at the latest look; of the streams, too."),
     _look("alarm", "alarms", "1 where the latest look at any of the streams calls it drift, else 0."),
 )

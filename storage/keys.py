@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 from schemas.control.core import DEFAULT_PROJECT, api_keys, projects
 from schemas.settings import AuthSettings, read_secret
 
-SCOPES = frozenset({"ingest", "read", "control", "admin"})
+SCOPES = frozenset({"ingest", "feedback", "read", "control", "admin"})
 PREFIX = "tw_"
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

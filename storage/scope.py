@@ -26,6 +26,9 @@ MAX_ROWS_TO_READ = 1_000_000_000
 
 TIME_COLUMNS: Mapping[Axis, str] = {"event": "time", "arrival": "received_at"}
 
+# The scorer of everything that people said: their judgements are one body, whoever judged.
+HUMAN = "human@1"
+
 DEFAULT_BOUNDS = QuerySettings()
 
 
@@ -88,6 +91,28 @@ class ProjectReader:
         own = {"project": self.project, "trace_id": trace_id}
         return await self.store.query(sql, {**(parameters or {}), **own}, limits(self.bounds, self.store.embedded))
 
+    async def lookup(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a statement built on `SPANS_OF_TRACES`, `SCORES_OF_TRACES` or `FEEDBACK`, which need no range.
+
+        Raises:
+            StoreError: the store refused, or a limit was reached.
+        """
+        own = {"project": self.project}
+        return await self.store.query(sql, {**(parameters or {}), **own}, limits(self.bounds, self.store.embedded))
+
+
+# What people said, wherever in time: they are few beside the scores of analyzers, and apart from them in the key.
+FEEDBACK = f"FROM scores FINAL WHERE project = {{project:String}} AND scorer = '{HUMAN}' AND source = 'human'"
+
+# The spans of some traces (hex ids), which need no range: an index leads to them.
+SPANS_OF_TRACES = (
+    "FROM spans WHERE project = {project:String} AND trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))"
+)
+
+# The same for scores.
+SCORES_OF_TRACES = (
+    "FROM scores FINAL WHERE project = {project:String} AND trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))"
+)
 
 # The spans of one trace, which need no range: an index leads to them.
 SPANS_OF_TRACE = "FROM spans WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)"

@@ -114,7 +114,7 @@ async def read_looks(reader: ProjectReader, metric: LookMetric, query: MetricQue
     source = " AND ".join([looks_of(), *conditions])
     latest = (
         f"SELECT {stream}, {steps.grid('time')} AS t, "
-        f"argMax(tuple(toFloat64({metric.column})), time).1 AS x {source} GROUP BY {stream}, t"
+        f"argMax(tuple(toFloat64({metric.column})), (time, looked_at)).1 AS x {source} GROUP BY {stream}, t"
     )
     sql = (
         f"SELECT {keys}, max(x) AS value, count(x) AS n FROM (SELECT {columns}t, x FROM ({latest})) "  # noqa: S608 - fixed text

@@ -68,6 +68,7 @@ async def look(store: ClickHouseStore, minute: float, **given: Any) -> None:
         "effect": 0.01,
         "score": 1.0,
         "alarm": 0,
+        "looked_at": START + timedelta(minutes=minute + 1),
         **given,
     }
     await store.insert_rows("drift_looks", list(row), [list(row.values())])

@@ -122,8 +122,8 @@ async def test_every_metric_of_scores_answers_for_every_dimension(store: ClickHo
 
 async def test_of_drift_the_latest_look_counts_and_the_largest_stream(store: ClickHouseStore) -> None:
     await look(store, 10, effect=0.5, score=9.0, alarm=1)
-    await look(store, 50, effect=0.2, score=3.0)
-    await look(store, 50, effect=0.2, score=3.0)
+    await look(store, 50, effect=0.9, score=9.0)
+    await look(store, 50, effect=0.2, score=3.0, looked_at=START + HOUR)
     await look(store, 40, effect=0.3, score=2.0, slice_service="web", part="completion")
     assert await points(store, "drift.effect") == {(): [(0.3, 2)]}
     assert await points(store, "drift.score") == {(): [(3.0, 2)]}
@@ -132,6 +132,8 @@ async def test_of_drift_the_latest_look_counts_and_the_largest_stream(store: Cli
     by_part = await points(store, "drift.effect", group_by=("part", "service"))
     assert by_part == {("completion", "web"): [(0.3, 1)], ("prompt", "assistant"): [(0.2, 1)]}
     assert await points(store, "drift.effect", filters={"service": "nobody"}) == {(): [(None, 0)]}
+    await look(store, 55, effect=None, score=None, alarm=None)
+    assert await points(store, "drift.alarm", filters={"part": "prompt"}) == {(): [(None, 0)]}
 
 
 def declared(description: str = "Mine.", **given: Any) -> ScoreMetric:
