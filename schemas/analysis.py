@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
@@ -90,6 +91,19 @@ class GroundingSettings(Section):
     """Longest context that is looked at; a longer one is cut and the score says so."""
 
 
+def known_zone(name: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        ValueError: the tz database has none of that name.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"the time zone {name[:100]!r} is not in the tz database: use a name such as Europe/Berlin") from error
+    return name
+
+
 class ReportSettings(Section):
     """The weekly drift report."""
 
@@ -107,13 +121,7 @@ class ReportSettings(Section):
     @field_validator("time_zone")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"the time zone {value!r} is not in the tz database: use a name such as Europe/Berlin") from error
-        return value
+        return known_zone(value)
 
 
 class AnalysisSettings(Section):

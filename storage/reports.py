@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from sqlalchemy import Connection, RowMapping, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from schemas.analysis import ReportSettings, Weekday
@@ -112,11 +112,6 @@ def list_reports(
         clauses.append(or_(r.created_at < at, and_(r.created_at == at, r.id < report_id)))
     query = select(*(r[name] for name in _LISTED)).where(*clauses).order_by(r.created_at.desc(), r.id.desc()).limit(limit)
     return [_entry(row) for row in connection.execute(query).mappings()]
-
-
-def delete_reports_before(connection: Connection, moment: datetime) -> int:
-    """Forget reports whose range ended before `moment`; how many."""
-    return connection.execute(delete(reports).where(reports.c.ends_at < moment)).rowcount
 
 
 def read_schedule(connection: Connection, project: str) -> ScheduleRow | None:

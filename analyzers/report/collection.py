@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from analyzers.report.budget import read_rule_budgets, report_budget
-from analyzers.report.completeness import completeness_of, read_marks
+from analyzers.report.completeness import completeness_of, lags_of, read_marks
 from analyzers.report.cost import read_cost
 from analyzers.report.data import BudgetRow, Figure, Incidents, Judgement, Report, Traffic
 from analyzers.report.drift import read_drift
@@ -48,7 +48,7 @@ async def collect(sources: Sources, project: str, period: Period, *, time_zone: 
     marks = await read_marks(figures)
     drift, drift_budget = await read_drift(sources, project, ranges)
     incidents, rule_budgets = await sources.control.read(lambda connection: _reaction(connection, project, figures))
-    lags = await sources.lags()
+    lags = lags_of(await sources.progress(), sources.clock())
     budget = report_budget([*rule_budgets, *drift_budget], _comparisons(overview, traffic, judgements))
     completeness = completeness_of(ranges, overview["requests.count"], marks, traffic.services, judgements, lags, coverage)
     findings = findings_of(

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from analyzers.report.data import Completeness, CoverageRow, Figure, Gap, Judgement, Lag, Point, ServiceRow
 from analyzers.report.figures import Figures, Ranges
+from storage.analysis import Progress
 
 
 async def read_marks(figures: Figures) -> dict[str, Figure]:
     """Spans that say too little: counted, so that shares by release are not taken for the whole."""
     names = ("spans.count", "spans.without_release", "spans.invalid", "cost.unpriced")
     return {name: (await figures.grouped(name, ()))[()] for name in names}
+
+
+def lags_of(progress: Sequence[Progress], now: datetime) -> list[Lag]:
+    """How far the analyzers were when the report was made."""
+    return [
+        Lag(
+            analyzer=each.analyzer,
+            watermark=each.watermark,
+            behind_s=max(0.0, (now - each.watermark).total_seconds()) if each.watermark and each.behind else None,
+            failures=each.failures,
+            last_error=each.last_error,
+        )
+        for each in progress
+    ]
 
 
 def completeness_of(

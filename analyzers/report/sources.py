@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from analyzers.report.data import Lag
 from schemas.settings import Settings
+from storage.analysis import Progress
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 
 Clock = Callable[[], datetime]
 
 
-async def unknown_lags() -> Sequence[Lag]:
+async def unknown_progress() -> Sequence[Progress]:
     """Where nobody can say how far the analyzers are."""
     return ()
 
@@ -28,4 +28,4 @@ class Sources:
     settings: Settings
     clock: Clock
     version: str
-    lags: Callable[[], Awaitable[Sequence[Lag]]] = unknown_lags
+    progress: Callable[[], Awaitable[Sequence[Progress]]] = unknown_progress

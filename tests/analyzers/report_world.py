@@ -82,9 +82,10 @@ async def fill(store: ClickHouseStore, control: ControlDatabase, start: datetime
                 scores += row
         received = begins + timedelta(days=1)
         await ingest_spans(store, PROJECT, spans, received_at=received)
+        if day == -7:
+            await Pricing(store, CostSettings(), lambda: start).run_once(received)  # names that later spans are priced by
         await insert_scores(store, scores)
         await insert_coverage(store, list(_coverage(scores, begins, day, received)))
-    await Pricing(store, CostSettings(), lambda: start).run_once(start)
     await control.write(lambda connection: _incidents(connection, start))
 
 
