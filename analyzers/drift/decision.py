@@ -69,7 +69,7 @@ def _judged(known: LookRow, reference: Reference, seen: Seen, found: Look) -> Lo
         alarm=int(alarm),
         second_opinion=opinion(known.wealth, reference.scan.looks, reference.alpha),
         onset=known.time - found.onset_units * seen.unit if alarm else None,
-        windows=json.dumps([{"units": one.units, "n": one.sketch.count, "score": one.score} for one in found.windows]),
+        windows=json.dumps([{"units": one.units, "n": one.count, "score": one.score} for one in found.windows]),
     )
 
 

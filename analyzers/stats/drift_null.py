@@ -111,11 +111,6 @@ class Moments:
     products: Floats
     largest: float
 
-    def weights(self, n: float, concentration: float) -> Floats:
-        """The factors of Σ, F and S in V for a window of `n` texts; `concentration` is q."""
-        own = (1 / n, concentration, min(1.0, self.block * concentration))
-        return np.add(own, self.own_weights)
-
     @property
     def own_weights(self) -> Floats:
         """The factors of Σ, F and S in the covariance of the reference's own mean."""

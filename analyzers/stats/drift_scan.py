@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.stats.drift_null import Moments, NullModel
-from analyzers.stats.mean_embedding import Sketch, merged
+from analyzers.stats.mean_embedding import Sketch
 
 Floats = NDArray[np.float64]
 
@@ -45,10 +45,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Window:
-    """One window of one look; `units` counts those of its time, with texts or not."""
+    """One window of one look: its length, of which some units may be empty, its texts and its z."""
 
     units: int
-    sketch: Sketch
+    count: int
     score: float
 
 
@@ -69,34 +69,39 @@ class Look:
 def look(model: Moments, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Look | None:
     """The decision's figures from the units since the reference, the newest last (empty units have no texts).
 
-    Reference and units are seen through the model's lens.
-
-    None where no window has enough texts.
+    Reference and units are seen through the model's lens. None where no window has enough texts.
     """
-    reach = max(scan.windows)
-    recent = list(units)[-reach:]
-    scored = {length: _window(model, reference, recent[-length:], scan) for length in range(1, len(recent) + 1)}
-    windows = [window for length in scan.windows if (window := scored.get(length)) is not None]
-    if not windows:
+    recent = list(units)[-max(scan.windows) :]
+    counts = np.cumsum([unit.count for unit in reversed(recent)])
+    lengths = np.flatnonzero(counts >= scan.min_window)
+    if not len(lengths):
         return None
-    onset = max((window for window in scored.values() if window is not None), key=lambda window: window.score)
-    return Look(tuple(windows), onset.units)
+    scores = np.full(len(recent), -np.inf)
+    scores[lengths] = _scores(model, reference, recent)[lengths]
+    windows = [
+        Window(length, int(counts[length - 1]), float(scores[length - 1]))
+        for length in scan.windows
+        if length <= len(recent) and counts[length - 1] >= scan.min_window
+    ]
+    return Look(tuple(windows), int(np.argmax(scores)) + 1) if windows else None
 
 
-def _window(model: Moments, reference: Sketch, units: Sequence[Sketch], scan: Scan) -> Window | None:
-    filled = [unit for unit in units if unit.count]
-    if sum(unit.count for unit in filled) < scan.min_window:
-        return None
-    sketch = merged(filled)
-    concentration = sum(unit.weight**2 for unit in filled) / sketch.weight**2
-    square = float(np.sum((sketch.mean - reference.mean) ** 2))
-    return Window(len(units), sketch, standardised(model, square, sketch.n, concentration))
+def _scores(model: Moments, reference: Sketch, units: Sequence[Sketch]) -> Floats:
+    """z of every stretch that ends with the newest unit, the shortest first; not a number where it has no texts."""
+    empty = np.zeros_like(reference.total)
+    totals = np.cumsum([unit.total if unit.count else empty for unit in reversed(units)], axis=0)
+    each = np.array([(unit.weight, unit.squares, unit.weight**2) for unit in reversed(units)])
+    weight, squares, of_units = np.cumsum(each, axis=0).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = np.sum((totals / weight[:, None] - reference.mean) ** 2, axis=1)
+        return standardised(model, square, weight**2 / squares, of_units / weight**2)
 
 
-def standardised(model: Moments, square: float, n: float, concentration: float) -> float:
-    """z of a squared distance of means."""
-    weights = model.weights(n, concentration)
-    return (square - float(weights @ model.traces)) / math.sqrt(2 * float(weights @ model.products @ weights))
+def standardised(model: Moments, square: Floats, n: Floats, concentration: Floats) -> Floats:
+    """z of squared distances of means, of windows of `n` texts; `concentration` is q."""
+    weights = np.stack([1 / n, concentration, np.minimum(1.0, model.block * concentration)], axis=-1) + model.own_weights
+    spread = np.sqrt(2 * np.sum((weights @ model.products) * weights, axis=-1))
+    return np.asarray((square - weights @ model.traces) / spread)
 
 
 def threshold(model: NullModel, scan: Scan, alpha: float, seed: int) -> float:
@@ -135,11 +140,7 @@ def _largest(model: NullModel, scan: Scan, paths: int, rng: np.random.Generator)
 def _of_length(model: NullModel, scan: Scan, length: int, counts: Floats, sums: Floats) -> Floats:
     n, squares = (_moving(values, length) for values in (counts, counts**2))
     square = np.sum((sums[:, length:] - sums[:, :-length]) ** 2, axis=2) / n**2
-    moments = model.moments
-    own = np.stack([1 / n, squares / n**2, np.minimum(1.0, model.block * squares / n**2)], axis=-1)
-    weights = own + moments.own_weights
-    spread = np.sqrt(2 * np.sum((weights @ moments.products) * weights, axis=-1))
-    score = (square - weights @ moments.traces) / spread
+    score = standardised(model.moments, square, n, squares / n**2)
     return np.asarray(np.where(n >= scan.min_window, score, -np.inf).max(axis=1))
 
 
