@@ -49,17 +49,8 @@ async def calibrate(
     found = fit(labelled)
     if isinstance(found, NotEnough):
         return found
-    made = Calibration(
-        id=new_id(),
-        project=project,
-        analyzer=NAME,
-        service=service,
-        parameters=_parameters(base, found.weights, found.threshold),
-        n=len(labelled),
-        quality=asdict(found.quality),
-        created_by=by,
-        created_at=now,
-    )
+    parameters = _parameters(base, found.weights, found.threshold)
+    made = Calibration(new_id(), project, NAME, service, parameters, len(labelled), asdict(found.quality), by, now)
 
     def store_it(connection: Connection) -> None:
         insert_calibration(connection, made)

@@ -102,7 +102,7 @@ def _row(name: str, figure: str, score: Iterable[float], truth: NDArray[np.bool_
     """AUROC with its 95 % percentile bootstrap interval."""
     values = np.asarray(list(score), dtype=np.float64)
     random = np.random.default_rng(seed)
-    found = []
+    found: list[float] = []
     while len(found) < RESAMPLES:
         chosen = random.integers(0, len(values), len(values))
         if 0 < truth[chosen].sum() < len(values):
