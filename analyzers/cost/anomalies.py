@@ -30,7 +30,18 @@ from datetime import datetime
 
 import numpy as np
 
-from analyzers.cost.seasons import DAY_HOURS, HOUR, WEEK_HOURS, Basis, Hour, Season, by_season, median_deviation, season_of
+from analyzers.cost.seasons import (
+    DAY_HOURS,
+    HOUR,
+    WEEK_HOURS,
+    Basis,
+    Hour,
+    Season,
+    by_season,
+    median_deviation,
+    season_of,
+    since_first_cost,
+)
 
 THRESHOLD = 5.0
 TAIL = 2.2
@@ -91,7 +102,8 @@ class _Usual:
 
 
 def find_anomalies(history: Sequence[Hour], looked_at: Sequence[Hour]) -> Anomalies:
-    """The hours and steps of `looked_at` that stand out against the whole hours before it."""
+    """The hours and steps of `looked_at` that stand out against the whole hours before it, from the first with cost on."""
+    history = since_first_cost(history)
     season = season_of(history)
     usual = _usual(history, season) if season.period else None
     if usual is None:

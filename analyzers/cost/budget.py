@@ -22,7 +22,7 @@ from typing import Literal
 
 from scipy import stats
 
-from analyzers.cost.seasons import DAY_HOURS, HOUR, MIN_DAYS, Basis, Hour, Season, by_season, season_of
+from analyzers.cost.seasons import DAY_HOURS, HOUR, MIN_DAYS, Basis, Hour, Season, by_season, season_of, since_first_cost
 
 CONFIDENCE = 0.9
 
@@ -61,22 +61,17 @@ def judge_budget(usd_per_month: float, history: Sequence[Hour], spent_usd: float
     """How a budget stands.
 
     Args:
-        history: whole hours without gaps up to the last full one, also those of the month itself. Hours before the first
-            that cost anything are left out: the application did not run yet.
+        history: whole hours without gaps up to the last full one, also those of the month itself; those before the
+            first that cost anything do not count.
         spent_usd: of the month until now.
         now: in UTC.
     """
     start, end = month_of(now)
-    known = _since_first_cost(history)
+    known = since_first_cost(history)
     season = season_of(known)
     found = _month_end(known, season, spent_usd, now, end) if season.period else None
     verdict = _verdict(usd_per_month, spent_usd, found)
     return BudgetState(start, end, spent_usd, found, season.basis, verdict, _reason(verdict, season, known, usd_per_month))
-
-
-def _since_first_cost(history: Sequence[Hour]) -> Sequence[Hour]:
-    first = next((index for index, hour in enumerate(history) if hour.cost_usd > 0), len(history))
-    return history[first:]
 
 
 def _month_end(history: Sequence[Hour], season: Season, spent_usd: float, now: datetime, end: datetime) -> MonthEnd:

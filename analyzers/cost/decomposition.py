@@ -21,12 +21,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
+from typing import TypeVar
 
 FACTORS = ("volume", "mix", "tokens", "cache", "price")
 _INPUT = 3
 
 Model = tuple[str, str]
 """Provider and model as spans name them."""
+
+
+Row = TypeVar("Row", tuple[float, float, float, float], tuple[float, float, float, float, float])
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,22 @@ class Usage:
     tokens: tuple[float, float, float, float]
     listed_usd: tuple[float, float, float, float, float] | None = None
     rates_usd: tuple[float, float, float, float] | None = None
+
+    def plus(self, other: Usage) -> Usage:
+        """Both together; the list prices are those of the one with more responses."""
+        more, less = (self, other) if self.responses >= other.responses else (other, self)
+        listed = None if more.listed_usd is None or less.listed_usd is None else _added(more.listed_usd, less.listed_usd)
+        return Usage(
+            responses=more.responses + less.responses,
+            cost_usd=more.cost_usd + less.cost_usd,
+            tokens=_added(more.tokens, less.tokens),
+            listed_usd=listed,
+            rates_usd=more.rates_usd,
+        )
+
+
+def _added(one: Row, other: Row) -> Row:
+    return tuple(mine + theirs for mine, theirs in zip(one, other, strict=True))  # type: ignore[return-value]  # as long
 
 
 @dataclass(frozen=True)

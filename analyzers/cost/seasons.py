@@ -56,6 +56,12 @@ def complete_hours(points: Iterable[tuple[datetime, float | None]], start: datet
     return [Hour(first + index * HOUR, found.get(first + index * HOUR, 0.0)) for index in range(count)]
 
 
+def since_first_cost(hours: Sequence[Hour]) -> Sequence[Hour]:
+    """Without the hours before anything cost: the application did not run yet."""
+    first = next((index for index, hour in enumerate(hours) if hour.cost_usd > 0), len(hours))
+    return hours[first:]
+
+
 def by_season(hours: Iterable[Hour], season: Season) -> Mapping[int, list[float]]:
     """The costs of a history by hour of the period."""
     found: dict[int, list[float]] = {}
