@@ -9,8 +9,10 @@ from api.openapi import describe
 from api.problem import Problem, install_problems
 from api.routes import (
     alerts,
+    budgets,
     calibrations,
     compare,
+    cost,
     desired,
     feedback,
     metrics,
@@ -32,6 +34,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     spans.router,
     metrics.router,
     compare.router,
+    cost.router,
+    budgets.router,
     targets.router,
     desired.router,
     rollbacks.router,

@@ -57,7 +57,7 @@ class SpanParameters(RangeParameters):
         return set_of(self, ("service", "model", "target", "release", "status", "user"))
 
 
-def _names(value: object) -> object:
+def names_of(value: object) -> object:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         return value
@@ -69,7 +69,7 @@ class MetricParameters(RangeParameters):
 
     step: Duration | None = Field(None, description="5m, 1h, …; unset: one point over the whole range.")
     group_by: Annotated[
-        tuple[str, ...], BeforeValidator(_names), Field(json_schema_extra={"type": "string", "examples": ["service,model"]})
+        tuple[str, ...], BeforeValidator(names_of), Field(json_schema_extra={"type": "string", "examples": ["service,model"]})
     ] = Field((), description="Dimensions, separated by commas.")
     service: Text | None = None
     service_version: Text | None = None

@@ -23,7 +23,15 @@ READ_PATHS = (
     "/v1/metrics",
     "/v1/metrics/{name}",
     "/v1/compare",
+    "/v1/cost",
+    "/v1/cost/change",
+    "/v1/cost/waste",
+    "/v1/cost/anomalies",
+    "/v1/cost/budgets",
     "/v1/status",
+    "/v1/feedback",
+    "/v1/feedback/agreement",
+    "/v1/reviews",
 )
 
 

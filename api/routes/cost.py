@@ -1,0 +1,272 @@
+"""GET /v1/cost: where the money goes, why it changed, what was wasted, what stands out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from analyzers.cost.anomalies import Anomalies, find_anomalies
+from analyzers.cost.decomposition import Change, Model, Usage, decompose
+from analyzers.cost.seasons import HOUR, WEEK_HOURS, complete_hours
+from analyzers.cost.trend import find_trend
+from api.reading import Parts, Reader, range_of
+from schemas.api.cost import (
+    AnomaliesAnswer,
+    AnomalyAnswer,
+    ChangeAnswer,
+    ChangeOf,
+    ChangeParameters,
+    CostAnswer,
+    CostFilters,
+    CostGroupAnswer,
+    CostParameters,
+    GroupChange,
+    ModelChange,
+    SpreadAnswer,
+    StepAnswer,
+    TokensAnswer,
+    TrendAnswer,
+    WasteAnswer,
+    WasteEntry,
+    WasteKind,
+    WasteParameters,
+)
+from schemas.api.metrics import Window
+from schemas.duration import format_duration
+from storage.cost_analytics import (
+    CACHE_MIN_CHARS,
+    CACHE_WINDOW_S,
+    CostGroup,
+    CostQuery,
+    ModelUsage,
+    Spread,
+    WasteFound,
+    read_cache_misses,
+    read_costs,
+    read_model_usage,
+    read_repeated_prompts,
+)
+from storage.metrics import MetricQuery, Point, read_series
+from storage.scope import ProjectReader, Range, epoch_ms
+
+router = APIRouter(tags=["cost"])
+
+DAY = timedelta(days=1)
+HISTORY_HOURS = 8 * WEEK_HOURS
+_FEW_DAYS = timedelta(days=4)
+
+_REPEATED = (
+    "Requests to one model whose messages are equal to the letter and that were answered: what their answers cost less the "
+    "dearest one."
+)
+_MISSES = (
+    f"Prompts whose first message is the same, of at least {CACHE_MIN_CHARS} characters, in {CACHE_WINDOW_S // 60} minutes, "
+    "without cache reads: nine tenths of its tokens at the input's price less the cache's, less one miss and what writing "
+    "costs. A lower bound."
+)
+
+
+@router.get("/v1/cost")
+async def distribution(reader: Reader, parts: Parts, asked: Annotated[CostParameters, Query()]) -> CostAnswer:
+    """What was spent: the whole and its groups with their spread over requests and users, and the trend."""
+    span, filters = range_of(asked, parts), asked.filters()
+    step = asked.step or (HOUR if span.end - span.start < _FEW_DAYS else DAY)
+    grouped = tuple(dict.fromkeys(asked.group_by))
+    whole_query, query = CostQuery(span, (), filters), CostQuery(span, grouped, filters, asked.limit)
+    query.check()
+    [whole], groups, points, days = await asyncio.gather(
+        read_costs(reader, whole_query),
+        read_costs(reader, query),
+        _series(reader, "cost.usd", span, step, filters),
+        _whole_days(reader, span, filters),
+    )
+    return CostAnswer(
+        start=span.start,
+        end=span.end,
+        whole=_group(whole, whole.cost_usd),
+        groups=[_group(group, whole.cost_usd) for group in groups] if grouped else [],
+        trend=_trend(points, step, days),
+    )
+
+
+async def _series(
+    reader: ProjectReader, metric: str, span: Range, step: timedelta | None, filters: Mapping[str, str]
+) -> Sequence[Point]:
+    query = MetricQuery(reader.project, metric, span.start, span.end, step, (), filters)
+    [series] = await read_series(reader.store, query, reader.bounds)
+    return series.points
+
+
+async def _whole_days(reader: ProjectReader, span: Range, filters: Mapping[str, str]) -> list[float]:
+    start, end = _ceiling(span.start), span.end.replace(hour=0, minute=0, second=0, microsecond=0)
+    if end <= start:
+        return []
+    points = await _series(reader, "cost.usd", Range(start, end), DAY, filters)
+    return [point.value or 0.0 for point in points]
+
+
+def _ceiling(time: datetime) -> datetime:
+    midnight = time.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if midnight == time else midnight + DAY
+
+
+def _trend(points: Sequence[Point], step: timedelta, days: Sequence[float]) -> TrendAnswer:
+    found = find_trend(days)
+    interval = None if found.low_usd is None or found.high_usd is None else (found.low_usd, found.high_usd)
+    return TrendAnswer(
+        step=format_duration(step),
+        points=[(epoch_ms(point.time), point.value) for point in points],
+        direction=found.direction,
+        usd_per_day=found.usd_per_day,
+        interval=interval,
+        days=found.days,
+        reason=found.reason,
+    )
+
+
+def _group(group: CostGroup, whole_usd: float | None) -> CostGroupAnswer:
+    return CostGroupAnswer(
+        labels=dict(group.labels),
+        cost_usd=group.cost_usd,
+        share=group.cost_usd / whole_usd if whole_usd and group.cost_usd is not None else None,
+        responses=group.responses,
+        unpriced=group.unpriced,
+        requests=group.requests,
+        tokens=TokensAnswer(**group.tokens),
+        per_request=_spread(group.per_request),
+        per_user=_spread(group.per_user),
+    )
+
+
+def _spread(spread: Spread | None) -> SpreadAnswer | None:
+    if spread is None:
+        return None
+    p50, p90, p95, p99 = spread.quantiles_usd
+    return SpreadAnswer(n=spread.n, mean=spread.mean_usd, p50=p50, p90=p90, p95=p95, p99=p99, max=spread.max_usd)
+
+
+@router.get("/v1/cost/change")
+async def change(reader: Reader, parts: Parts, asked: Annotated[ChangeParameters, Query()]) -> ChangeAnswer:
+    """Why cost changed from one range to another: by volume, model mix, tokens, cache share and price, in dollars."""
+    span, filters = range_of(asked, parts), asked.filters()
+    baseline = _baseline(asked, span, parts.settings.query.max_range_days)
+    baseline.check(parts.settings.query)
+    grouped = tuple(dict.fromkeys(asked.group_by))
+    before, after = await asyncio.gather(
+        *(read_model_usage(reader, CostQuery(each, grouped, filters)) for each in (baseline, span))
+    )
+    unpriced = await asyncio.gather(*(_series(reader, "cost.unpriced", each, None, filters) for each in (baseline, span)))
+    found = decompose(_by_model(before), _by_model(after))
+    counts = [int(points[0].value or 0) for points in unpriced]
+    return ChangeAnswer(
+        start=span.start,
+        end=span.end,
+        baseline=Window(start=baseline.start, end=baseline.end),
+        whole=_change(found.whole),
+        models=[_model_change(model, each) for model, each in found.models[: asked.limit]],
+        groups=_group_changes(before, after)[: asked.limit] if grouped else [],
+        unpriced={"before": counts[0], "after": counts[1]},
+        note=_note(baseline, span, counts),
+    )
+
+
+def _baseline(asked: ChangeParameters, span: Range, max_days: int) -> Range:
+    end = asked.baseline_end or span.start
+    length = min(span.end - span.start, timedelta(days=max_days))
+    return Range(asked.baseline_start or end - length, end)
+
+
+def _by_model(used: Sequence[ModelUsage]) -> dict[Model, Usage]:
+    """Usage by model, groups together."""
+    found: dict[Model, Usage] = {}
+    for each in used:
+        model = (each.provider, each.model)
+        usage = Usage(each.responses, each.cost_usd, each.tokens, each.listed_usd, each.rates_usd)
+        found[model] = usage if model not in found else found[model].plus(usage)
+    return found
+
+
+def _group_changes(before: Sequence[ModelUsage], after: Sequence[ModelUsage]) -> list[GroupChange]:
+    labels = {tuple(each.labels.values()): dict(each.labels) for each in (*before, *after)}
+    changes = []
+    for key, names in labels.items():
+        sides = [_by_model([each for each in used if tuple(each.labels.values()) == key]) for used in (before, after)]
+        changes.append(GroupChange(labels=names, **_change(decompose(*sides).whole).model_dump()))
+    return sorted(changes, key=lambda each: -abs(each.delta_usd))
+
+
+def _change(found: Change) -> ChangeOf:
+    return ChangeOf(
+        before_usd=found.before_usd,
+        after_usd=found.after_usd,
+        delta_usd=found.delta_usd,
+        parts=found.parts_usd,  # type: ignore[arg-type]  # named by FACTORS, which are the members of Part
+    )
+
+
+def _model_change(model: Model, found: Change) -> ModelChange:
+    return ModelChange(provider=model[0], model=model[1], **_change(found).model_dump())
+
+
+def _note(baseline: Range, span: Range, unpriced: Sequence[int]) -> str:
+    notes = ["Parts are Shapley values and add up to the change; a group's are those of the group by itself."]
+    before, after = baseline.end - baseline.start, span.end - span.start
+    if before != after:
+        notes.append(f"The ranges differ in length ({before} and {after}), which shows as volume.")
+    if any(unpriced):
+        notes.append("Responses without a price are left out.")
+    return " ".join(notes)
+
+
+@router.get("/v1/cost/waste")
+async def waste(reader: Reader, parts: Parts, asked: Annotated[WasteParameters, Query()]) -> WasteAnswer:
+    """Prompts that were paid more than once, and long beginnings of prompts that no cache served."""
+    span, filters = range_of(asked, parts), asked.filters()
+    query = CostQuery(span, (), filters, asked.limit)
+    repeated, misses, points = await asyncio.gather(
+        read_repeated_prompts(reader, query),
+        read_cache_misses(reader, query),
+        _series(reader, "cost.usd", span, None, filters),
+    )
+    return WasteAnswer(
+        start=span.start,
+        end=span.end,
+        cost_usd=points[0].value,
+        repeated_prompts=_waste(repeated, _REPEATED),
+        cache_misses=_waste(misses, _MISSES),
+    )
+
+
+def _waste(found: WasteFound, how: str) -> WasteKind:
+    worst = [WasteEntry(**vars(each)) for each in found.worst]
+    return WasteKind(wasted_usd=found.wasted_usd, prompts=found.prompts, responses=found.responses, how=how, worst=worst)
+
+
+@router.get("/v1/cost/anomalies")
+async def anomalies(reader: Reader, parts: Parts, asked: Annotated[CostFilters, Query()]) -> AnomaliesAnswer:
+    """Whole hours of the range that cost unusually much or little for their hour of the week, and lasting steps."""
+    span, filters = range_of(asked, parts), asked.filters()
+    end = min(span.end, await parts.watermark() or parts.clock())
+    room = timedelta(days=reader.bounds.max_range_days) - (span.end - span.start) - HOUR
+    start = span.start - max(timedelta(0), min(HISTORY_HOURS * HOUR, room))
+    points = await _series(reader, "cost.usd", Range(start, span.end), HOUR, filters)
+    costs = [(point.time, point.value) for point in points]
+    first = complete_hours(costs, span.start, max(end, span.start))
+    boundary = first[0].start if first else span.start
+    return _anomalies(span, find_anomalies(complete_hours(costs, start, boundary), first))
+
+
+def _anomalies(span: Range, found: Anomalies) -> AnomaliesAnswer:
+    return AnomaliesAnswer(
+        start=span.start,
+        end=span.end,
+        basis=found.basis,
+        history_hours=found.history_hours,
+        anomalies=[AnomalyAnswer(**vars(each)) for each in found.anomalies],
+        steps=[StepAnswer(**vars(each)) for each in found.steps],
+        reason=found.reason,
+    )
