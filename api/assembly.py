@@ -22,6 +22,7 @@ from api.lifecycle import Closing, Component
 from api.listeners import Addresses, HttpListener
 from api.observability.timing import QueryTiming
 from api.reaction import Reaction, assemble_reaction
+from api.reporting import assemble_reporting
 from api.services import Services
 from ingest.kafka_topics import create_topics
 from schemas.instruments import Instruments
@@ -47,12 +48,13 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     analyzed = watermark_of(progress(base, intake))
     reaction = assemble_reaction(base, intake.watermark, analyzed) if base.roles & {"alert", "api"} else None
     analysis = assemble_analysis(base, intake.committed) if "analyze" in base.roles else []
+    reporting = [assemble_reporting(base, progress(base, intake))] if "analyze" in base.roles else []
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]
     reacting = reaction.workers if reaction else []
     # Stopped first: gateways that wait for a change are answered, so that they do not hold up the listener.
     waiting = [Closing(reaction.rollbacks.targets.feed.close)] if reaction else []
-    return [*opened, *intake.workers, *analysis, *reacting, *intake.listeners, front, *waiting]
+    return [*opened, *intake.workers, *analysis, *reacting, *reporting, *intake.listeners, front, *waiting]
 
 
 async def _prepare(base: Base) -> None:

@@ -8,6 +8,7 @@ made the week's report, and the others let theirs go.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -22,9 +23,10 @@ from analyzers.report.data import Report
 from analyzers.report.schedule import WEEK, Period, next_due, week_before
 from analyzers.report.sources import Sources
 from analyzers.report.summary import figures_of, lines_of, title_of
-from api.base import StartError
+from api.base import Base, StartError, version
 from schemas.analysis import ReportSettings
 from schemas.settings import Settings
+from storage.analysis import Progress
 from storage.clickhouse import StoreError
 from storage.control import ControlError
 from storage.reports import (
@@ -167,13 +169,14 @@ class ReportSchedule:
                 _log.error("report_look_failed", exc_info=error)
 
 
-def assemble_reporting(sources: Sources) -> ReportSchedule:
+def assemble_reporting(base: Base, progress: Callable[[], Awaitable[Sequence[Progress]]]) -> ReportSchedule:
     """The schedule of a process.
 
     Raises:
         StartError: a channel of analysis.report.channels is not one of alerting.channels.
     """
-    check_channels(sources.settings)
+    check_channels(base.settings)
+    sources = Sources(base.store, base.control, base.settings, base.clock, version(), progress)
     return ReportSchedule(Reporter(sources))
 
 
