@@ -15,6 +15,18 @@ from schemas.duration import parse_duration
 DriftPart = Literal["prompt", "completion", "query"]
 PARTS: tuple[DriftPart, ...] = ("prompt", "completion", "query")
 
+Verdict = Literal[
+    "drift",
+    "no-drift",
+    "no-data",
+    "not-enough-data",
+    "collecting-reference",
+    "reference-too-small",
+    "embedder-changed",
+    "no-reference",
+]
+"""What a look says; only the first two are judgements."""
+
 LONGEST_BUCKET = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

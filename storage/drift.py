@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.drift import Slice, Stream
+from schemas.drift import Slice, Stream, Verdict
 from storage.clickhouse import ClickHouseStore
 
 _SLICE = "slice_service, slice_target, slice_release, slice_model"
@@ -59,7 +59,7 @@ class LookRow:
     slice_release: str
     slice_model: str
     embedder: str
-    verdict: str
+    verdict: Verdict
     reason: str
     n: int
     looked_at: datetime
@@ -214,6 +214,18 @@ async def last_looks(store: ClickHouseStore, scale: str, since: datetime, projec
         f"AND time >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') "
         f"ORDER BY drift_looks.time DESC LIMIT 1 BY project, part, {_SLICE}",
         {"project": project or "", "scale": scale, "start": int(since.timestamp() * 1000)},
+    )
+    return [_look(row) for row in rows]
+
+
+async def looks_between(store: ClickHouseStore, project: str, scale: str, start: datetime, end: datetime) -> list[LookRow]:
+    """Every look of a project whose unit ended in (start, end], in order of stream and time."""
+    rows = await store.query(
+        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL "  # noqa: S608 - fixed text; values are bound
+        "WHERE project = {project:String} AND scale = {scale:String} "
+        "AND time > fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC') "
+        f"ORDER BY part, {_SLICE}, drift_looks.time",
+        {"project": project, "scale": scale, "start": int(start.timestamp() * 1000), "end": int(end.timestamp() * 1000)},
     )
     return [_look(row) for row in rows]
 

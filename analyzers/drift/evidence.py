@@ -42,7 +42,7 @@ class Evidence:
 
 async def gather(
     store: ClickHouseStore,
-    threads: Executor,
+    threads: Executor | None,
     feature_map: FeatureMap,
     embedder: str,
     now: Stretch,

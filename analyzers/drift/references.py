@@ -22,7 +22,7 @@ from analyzers.drift.reference import (
 )
 from analyzers.stats.mean_embedding import FeatureMap
 from schemas.analysis import DriftSettings
-from schemas.drift import Stream
+from schemas.drift import Stream, Verdict
 from schemas.duration import format_duration, parse_duration
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
@@ -57,14 +57,16 @@ class Known:
 class Waiting:
     """Why there is no reference yet."""
 
-    verdict: str
+    verdict: Verdict
     reason: str
 
 
 class References:
-    """The references of every project. `refresh` before a round of looks."""
+    """The references of every project. `refresh` before a round of looks. `threads` None: the event loop's own."""
 
-    def __init__(self, store: ClickHouseStore, control: ControlDatabase, settings: DriftSettings, threads: Executor) -> None:
+    def __init__(
+        self, store: ClickHouseStore, control: ControlDatabase, settings: DriftSettings, threads: Executor | None = None
+    ) -> None:
         self._store = store
         self._control = control
         self._settings = settings

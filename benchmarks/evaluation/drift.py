@@ -125,7 +125,7 @@ def _reference(corpus: Corpus, draw: Draw, rng: np.random.Generator) -> Referenc
 
 def _alarm(corpus: Corpus, reference: Reference, before: Draw, after: Draw, days: int) -> float:
     """The first day whose look alarms; infinity where none does."""
-    blank = LookRow("", START, "prompt", "1d", "", "", "", "", "", "", "", 0, START)
+    blank = LookRow("", START, "prompt", "1d", "", "", "", "", "", "no-data", "", 0, START)
     units: list[Sketch] = []
     wealth: tuple[float, ...] = ()
     for day in range(1, days + 1):
