@@ -1,7 +1,7 @@
 """Messages as SQL: the sides of a conversation out of JSON, numbered keys, message events or plain text.
 
 The columns assumed are `s` (a span), `k` and `v` (keys and texts of its attributes), `s_events`, `event_texts`, and the `t_`
-columns: the text of each column of the mapping and of each side's best key. Nothing here is quadratic in the number of
+columns: the text of some columns of the mapping. Nothing here is quadratic in the number of
 messages: lambdas never take along an array of texts.
 """
 
@@ -64,8 +64,9 @@ _RENDERED_KEY = (
 )
 
 
-def conversation_stages() -> tuple[Columns, ...]:
-    """Stages that end in messages and previews. The second stage is the first to need `v`, the fourth to need `t_`.
+def conversation_stages(side_texts: str) -> tuple[Columns, ...]:
+    """Stages that end in messages and previews. The second is the first to need `v`, the third `side_texts` (an array of the
+    text of each side's best key), the fourth `t_`.
 
     What is alike for several sources is one expression over an array of them, and what is short is repeated: analysing the
     view is a fixed cost of every insert, and it grows with the number of stages and functions.
@@ -82,13 +83,16 @@ def conversation_stages() -> tuple[Columns, ...]:
             "pieces": f"arraySort(p -> p.1, arrayFilter(p -> p.1 > 0, {pieces}))",
             "event_messages": f"arrayFilter(m -> m.1 IN {values(MESSAGE_EVENTS)}, {_event_messages()})",
         },
-        {"numbered": f"arrayMap(g -> {_grouped()}, arraySplit((p, step) -> step != 0, pieces, {messages}))"},
-        {"sides": f"arrayMap((ns, ms, t, role) -> {_side()}, {_numbered_by_side()}, {_parsed()}, {_sources()}, {_roles()})"},
+        {
+            "numbered": f"arrayMap(g -> {_grouped()}, arraySplit((p, step) -> step != 0, pieces, {messages}))",
+            "sources": _sources(side_texts),
+        },
+        {"sides": f"arrayMap((ns, ms, t, role) -> {_side()}, {_numbered_by_side()}, {_parsed()}, sources, {_roles()})"},
         {
             "input_messages": f"arrayConcat(sides[{_index('system')}], {asked})",
             "output_messages": found,
             "input_preview": _preview(
-                f"arrayLast(x -> x != '', [arrayLast(m -> true, {asked}).2, arrayLast(m -> m.1 = 'user', {asked}).2])"
+                f"arrayLast(x -> notEmpty(x), [arrayLast(m -> true, {asked}).2, arrayLast(m -> m.1 = 'user', {asked}).2])"
             ),
             "output_preview": _preview(f"arrayLast(m -> true, {found}).2"),
         },
@@ -163,16 +167,17 @@ def _grouped() -> str:
     )
 
 
-def _sources() -> str:
+def _sources(texts: str) -> str:
     """The text of each side's best key, else its message events."""
-    written = "[" + ", ".join(f"t_{side.name}" for side in CONVERSATIONS) + "]"
-    return f"arrayMap((t, events) -> if(t = '' AND events != '', concat('[', events, ']'), t), {written}, {_events_by_side()})"
+    return (
+        f"arrayMap((t, events) -> if(empty(t) AND notEmpty(events), concat('[', events, ']'), t), {texts}, {_events_by_side()})"
+    )
 
 
 def _event_messages() -> str:
     """(event, JSON of its message) of the deprecated events of one message each: content, tool calls, or a whole message."""
     bodies = ", ".join(f"t[indexOf(e.attributes.key, {literal(key)})]" for key in EVENT_TEXT_KEYS)
-    body = f"arrayMap((e, t) -> arrayFirst(x -> x != '', [{bodies}]), s_events, event_texts)"
+    body = f"arrayMap((e, t) -> arrayFirst(x -> notEmpty(x), [{bodies}]), s_events, event_texts)"
     calls = "arrayMap((e, t) -> t[indexOf(e.attributes.key, 'tool_calls')], s_events, event_texts)"
     role = f"transform(e.name, {array(MESSAGE_EVENTS)}, {array(MESSAGE_EVENTS.values())}, '')"
     whole = "e.name != 'gen_ai.tool.message' AND (JSONHas(body, 'role') OR JSONHas(body, 'content'))"
@@ -202,28 +207,28 @@ def _numbered_by_side() -> str:
 def _side() -> str:
     """The best of a side: numbered keys, JSON, then the text as it stands (a JSON string without its quotes)."""
     plain = "if(startsWith(t, '\"'), coalesce(nullIf(JSONExtractString(t), ''), t), t)"
-    best = f"multiIf(notEmpty(ns), ns, notEmpty(ms), ms, t != '', [('', {plain})], [])"
+    best = f"multiIf(notEmpty(ns), ns, notEmpty(ms), ms, notEmpty(t), [('', {plain})], [])"
     renamed = f"transform(m.1, {array(_ROLES)}, {array(_ROLES.values())})"
-    return f"arrayMap(m -> (if(m.1 = '', role, {renamed}), m.2), {best})"
+    return f"arrayMap(m -> (if(empty(m.1), role, {renamed}), m.2), {best})"
 
 
 def _parsed() -> str:
     """The messages in each source's JSON; none where it is not a list or an object of messages."""
-    objects = f"arrayMap(t -> JSONExtract(if(startsWith(t, '{{'), t, ''), '{_OBJECT}'), {_sources()})"
-    return f"arrayMap((t, o) -> {_messages(_listed())}, {_sources()}, {objects})"
+    objects = f"arrayMap(t -> JSONExtract(if(startsWith(t, '{{'), t, ''), '{_OBJECT}'), sources)"
+    return f"arrayMap((t, o) -> {_messages(_listed())}, sources, {objects})"
 
 
 def _listed() -> str:
     """The list of messages within a text: the text itself, or a part of the object that it is."""
-    system = "if(o.system != '', concat('{\"role\":\"system\",\"content\":', toJSONString(o.system), '},'), '')"
+    system = "if(notEmpty(o.system), concat('{\"role\":\"system\",\"content\":', toJSONString(o.system), '},'), '')"
     return (
-        f"multiIf(t_tool_name != '' OR lower(t_operation) IN {values(TOOLS)}, '',"
+        f"multiIf(notEmpty(t_tool_name) OR lower(t_operation) IN {values(TOOLS)}, '',"
         f" startsWith(t, {literal(PARTS_KEY_START)}), concat('[{{\"parts\":', t, '}}]'),"
         r" match(t, '^\s*\[\s*\{'), t,"
         f" startsWith(o.messages, '['), concat('[', {system}, substring(o.messages, 2)),"
         " startsWith(o.choices, '[{'), o.choices,"
         " startsWith(o.output, '[{'), o.output,"
-        " o.role != '' OR o.finish_reason != '', concat('[', t, ']'),"
+        " notEmpty(o.role) OR notEmpty(o.finish_reason), concat('[', t, ']'),"
         r""" match(t, '^\{"(prompt|system)":'), if(startsWith(o.prompt, '['), o.prompt,"""
         f" concat('[', {system}, '{{\"content\":', toJSONString(o.prompt), '}}]')),"
         " '')"
@@ -232,28 +237,27 @@ def _listed() -> str:
 
 def _messages(listed: str) -> str:
     """(role, text) of a JSON list of messages: OpenTelemetry's, OpenAI's, Anthropic's, LangChain's, the Vercel AI SDK's."""
-    role = (
-        f"arrayFirst(x -> x != '', [m.role, m.message.role, transform(m.type, {array(_TYPES)}, {array(_TYPES.values())}, '')])"
-    )
-    body = "arrayFirst(x -> x != '', [m.content, m.message.content, m.text, m.output])"
-    call = "if(m.arguments = '', '', concat('[tool call ', m.name, '] ', m.arguments))"
+    by_type = f"transform(m.type, {array(_TYPES)}, {array(_TYPES.values())}, '')"
+    role = f"arrayFirst(x -> notEmpty(x), [m.role, m.message.role, {by_type}])"
+    body = "arrayFirst(x -> notEmpty(x), [m.content, m.message.content, m.text, m.output])"
+    call = "if(empty(m.arguments), '', concat('[tool call ', m.name, '] ', m.arguments))"
     calls = "if(empty(m.tool_calls), m.additional_kwargs.tool_calls, m.tool_calls)"
     fields = f"({role}, {body}, arrayConcat(m.parts, {calls}, m.message.tool_calls), {call})"
     typed = r"""match(x.2, '^\s*\[\s*\{[^{}]*"type"\s*:')"""
     parts = f"(x.1, x.2, JSONExtract(if({typed}, x.2, ''), 'Array({_PART})'), x.3, x.4)"
     text = (
-        f"arrayStringConcat(arrayFilter(y -> y != '', arrayConcat([if(empty(x.3), x.2, '')],"
+        f"arrayStringConcat(arrayFilter(y -> notEmpty(y), arrayConcat([if(empty(x.3), x.2, '')],"
         f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4)), [x.5])), '\n')"
     )
     messages = f"arrayMap(m -> {fields}, JSONExtract({listed}, '{_MESSAGE}'))"
-    return f"arrayFilter(m -> m.1 != '' OR m.2 != '', arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
+    return f"arrayFilter(m -> notEmpty(m.1) OR notEmpty(m.2), arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
 
 
 def _part_text() -> str:
     name, arguments = "p.name, p.toolName, p.function.name", "p.arguments, p.args, p.input, p.function.arguments"
     return (
-        f"arrayFirst(y -> y != '', [if(p.type IN {values(_OPAQUE_PARTS)}, concat('[', p.type, ']'), ''),"
+        f"arrayFirst(y -> notEmpty(y), [if(p.type IN {values(_OPAQUE_PARTS)}, concat('[', p.type, ']'), ''),"
         " p.content, p.text, p.thinking, p.response, p.result, p.output,"
         f" if(concat({name}) = '', '', concat('[tool call ', {name}, '] ', {arguments})),"
-        " if(p.type = '', '', concat('[', p.type, ']'))])"
+        " if(empty(p.type), '', concat('[', p.type, ']'))])"
     )

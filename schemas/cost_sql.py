@@ -26,12 +26,12 @@ def cost_expression(provider: str, model: str, at: str, uncached: str, cache_rea
     input is not reported, where the output is not reported although the model charges for it, or where the cost is a
     million dollars or more. Caches that are not reported count as unused.
     """
-    step = _step("price.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    cost = _cost("price.2", "step", uncached, cache_read, cache_write, output)
+    rates = _rates(at, uncached, cache_read, cache_write)
     price = f"dictGet('{DICTIONARY}', ('steps', 'rates'), {_key(provider, model)})"
     # A map over one element binds a name. Written out, the look-up would be made again for each mention wherever the
     # expression is within a condition, as it is in a mutation (measured: 70 µs a row instead of 2).
-    return f"arrayMap(price -> arrayMap(step -> {cost}, [{step}])[1], [{price}])[1]"
+    cost = _cost(uncached, cache_read, cache_write, output)
+    return f"arrayMap(price -> arrayMap(rates -> {cost}, [{rates}])[1], [{price}])[1]"
 
 
 def cost_stages(
@@ -43,10 +43,10 @@ def cost_stages(
     when a query is analysed, and each stage costs as much as thirty functions; a map over one element binds a name for
     less than either.
     """
-    step = _step("price.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
-    cost = _cost("price.2", "step", uncached, cache_read, cache_write, output)
+    rates = _rates(at, uncached, cache_read, cache_write)
     price = f"dictGet('{DICTIONARY}', ('steps', 'rates', 'version'), {_key(provider, model)})"
-    priced = f"arrayMap(price -> arrayMap(step -> ({cost}, price.3), [{step}])[1], [{price}])[1]"
+    cost = _cost(uncached, cache_read, cache_write, output)
+    priced = f"arrayMap(price -> arrayMap(rates -> ({cost}, price.3), [{rates}])[1], [{price}])[1]"
     return ({"priced": priced}, {"cost_usd": "priced.1", "price_version": "if(isNull(priced.1), '', priced.2)"})
 
 
@@ -71,8 +71,14 @@ def rates_expression(provider: str, model: str, at: str, input_tokens: str) -> s
     return f"arrayMap(found -> arrayMap(step -> {rates}, [{step}])[1], [{found}])[1]"
 
 
-def _cost(all_rates: str, step: str, uncached: str, cache_read: str, cache_write: str, output: str) -> str:
-    rates = [f"arrayElementOrNull({all_rates}, toUInt32({step}) * {_RATES} - {_RATES - 1 - index})" for index in range(_RATES)]
+def _rates(at: str, uncached: str, cache_read: str, cache_write: str) -> str:
+    """The rates of the step of `price` that applies; empty for an unknown model."""
+    step = _step("price.1", at, f"(ifNull({uncached}, 0) + ifNull({cache_read}, 0) + ifNull({cache_write}, 0))")
+    return f"arraySlice(price.2, toUInt32({step}) * {_RATES} - {_RATES - 1}, {_RATES})"
+
+
+def _cost(uncached: str, cache_read: str, cache_write: str, output: str) -> str:
+    rates = [f"arrayElementOrNull(rates, {index})" for index in range(1, _RATES + 1)]
     free = f"if({rates[3]} = 0, toDecimal128(0, 18), NULL)"
     parts = (
         f"toDecimal128({uncached}, 0) * {rates[0]}",

@@ -51,19 +51,18 @@ _OWN_FORM = (
 
 def view_select() -> str:
     """The SELECT of the view, from `otlp_requests` to the columns of `spans`."""
-    source, given = _scopes()
-    first, second, third, fourth, fifth = conversation_stages()
+    given = _requests()
+    first, second, third, fourth, fifth = conversation_stages(_texts_of(side.name for side in CONVERSATIONS))
     cost, priced = cost_stages("provider", "model", "time", *_BUCKETS)
     stages = (
-        _spans() | first,
+        _resource() | _spans() | first,
         _texts_by_column() | second,
-        _column_texts() | third,
-        _numbers() | fourth,
-        _identity() | _names() | _release() | _tokens() | fifth,
-        _derived() | cost,
+        _column_texts() | _numbers() | _way() | third,
+        _identity() | _names() | _release() | _tokens() | fourth,
+        _derived() | cost | fifth,
         priced,
     )
-    return staged(source, given, stages, _STORED)
+    return staged(select(given, "otlp_requests"), given, stages, _STORED)
 
 
 def view_hash() -> str:
@@ -100,37 +99,30 @@ def _texts(attributes: str) -> str:
     return f"arrayMap((s, i, d, b) -> coalesce(s, toString(i), toString(d), toString(b), ''), {fields})"
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
+def _requests() -> Columns:
+    """One row a span `s`, beside what its request, resource and scope say.
 
-
-def _scopes() -> tuple[str, Columns]:
-    """One row a span `s`, beside what its resource and scope say: the select and its columns."""
-    envelope = {
+    An expression that is joined more than once within a select is joined once, and what depends on an outer array alone is
+    computed before the inner ones are joined.
+    """
+    resource = "arrayJoin(envelope.request.resource_spans)"
+    scope = f"arrayJoin({resource}.scope_spans)"
+    attributes = f"{resource}.resource.attributes"
+    return {
         "project": "envelope.project",
-        **_same("log_partition", "log_offset"),
+        "log_partition": "log_partition",
+        "log_offset": "log_offset",
         "received_ns": "envelope.received_at_unix_nano",
         "record_hash": "toFixedString(substring(envelope.body_hash, 1, 16), 16)",
         "record_spans": "envelope.span_count",
-        "rs": "arrayJoin(envelope.request.resource_spans)",
+        "resource_attributes": f"CAST(({attributes}.key, {_texts(attributes)}), 'Map(LowCardinality(String), String)')",
+        "scope": f"{scope}.scope.name",
+        "s": f"arrayJoin({scope}.spans)",
     }
-    resource = _same(*_ENVELOPE) | {
-        "rk": "rs.resource.attributes.key",
-        "rv": _texts("rs.resource.attributes"),
-        "ss": "arrayJoin(rs.scope_spans)",
-    }
-    scope = _same(*_ENVELOPE) | {
-        column.name: first_of(f"rv[indexOf(rk, {literal(key)})]" for key in column.keys) for column in RESOURCE_COLUMNS
-    }
-    scope |= {
-        "resource_attributes": "CAST((rk, rv), 'Map(LowCardinality(String), String)')",
-        "scope": "ss.scope.name",
-        "s": "arrayJoin(ss.spans)",
-    }
-    source = "otlp_requests"
-    for stage in (envelope, resource, scope):
-        source = select(stage, source)
-    return source, scope
+
+
+def _resource() -> Columns:
+    return {column.name: first_of(f"resource_attributes[{literal(key)}]" for key in column.keys) for column in RESOURCE_COLUMNS}
 
 
 def _spans() -> Columns:
@@ -160,14 +152,22 @@ def _codes() -> dict[str, int]:
 
 def _texts_by_column() -> Columns:
     """What is known of a span as a map from column to text, the best key of each first."""
-    pairs = "arrayFilter(x -> x.1 > 0 AND x.2 != '', arrayZip(codes, arrayConcat(v, arrayFlatten(event_texts))))"
+    pairs = "arrayFilter(x -> x.1 > 0 AND notEmpty(x.2), arrayZip(codes, arrayConcat(v, arrayFlatten(event_texts))))"
     by_column = f"arrayMap(x -> (toUInt16(intDiv(x.1, {_RANKS})), x.2), arraySort(x -> x.1, {pairs}))"
     return {"found": f"CAST({by_column}, 'Map(UInt16, String)')"}
 
 
+_OFTEN = ("operation", "tool_name", "request_model", "response_model", "input_tokens", "usage_details", "error_type")
+"""Columns whose text is mentioned more than once."""
+
+
 def _column_texts() -> Columns:
-    """The text of each column of the mapping and of each side's best key; '' where no key of it was sent."""
-    return {f"t_{column.name}": f"found[{index}]" for index, column in enumerate(_COLUMNS, 1)}
+    return {f"t_{name}": _text(name) for name in _OFTEN}
+
+
+def _text(name: str) -> str:
+    """The text of a column of the mapping, or of a side's best key; '' where no key of it was sent."""
+    return f"found[{[column.name for column in _COLUMNS].index(name) + 1}]"
 
 
 _COUNTS = tuple(column.name for column in SPAN_COLUMNS if column.type == "count")
@@ -180,7 +180,8 @@ def _numbers() -> Columns:
     Counts that no attribute has are looked up in Langfuse's JSON of all counts.
     """
     keys = array(USAGE_DETAILS[name] for name in _COUNTS)
-    texts = f"arrayMap((t, key) -> if(t = '', JSONExtractRaw(t_usage_details, key), t), {_texts_of(_COUNTS)}, {keys})"
+    details = f"JSONExtractRaw({_text('usage_details')}, key)"
+    texts = f"arrayMap((t, key) -> if(empty(t), {details}, t), {_texts_of(_COUNTS)}, {keys})"
     number = "toFloat64OrNull(t)"
     return {
         "counts": f"arrayMap(t -> accurateCastOrNull(if({number} <= {_MAX_TOKENS}, {number}, NULL), 'UInt64'), {texts})",
@@ -189,20 +190,15 @@ def _numbers() -> Columns:
 
 
 def _texts_of(names: Iterable[str]) -> str:
-    return "[" + ", ".join(f"t_{name}" for name in names) + "]"
-
-
-def _count(name: str) -> str:
-    return f"counts[{_COUNTS.index(name) + 1}]"
+    return "[" + ", ".join(_text(name) for name in names) + "]"
 
 
 def _tokens() -> Columns:
     """Disjoint buckets. Some clients count cached tokens beside the input instead of within it."""
     given, output, read, write, reasoning = (f"counts[{index + 1}]" for index in range(len(_COUNTS)))
     cached = f"(ifNull({read}, 0) + ifNull({write}, 0))"
-    exclusive = f"(ifNull({cached} > {given}, 0) OR t_usage_details != '' AND t_input_tokens = '')"
+    exclusive = f"(ifNull({cached} > {given}, 0) OR notEmpty(t_usage_details) AND empty(t_input_tokens))"
     return {
-        "input_tokens": f"{given} + if({exclusive}, {cached}, 0)",
         "input_uncached_tokens": f"if({exclusive}, {given}, accurateCastOrNull({given} - {cached}, 'UInt64'))",
         "cache_read_tokens": read,
         "cache_write_tokens": write,
@@ -214,20 +210,27 @@ def _tokens() -> Columns:
     }
 
 
-def _release() -> Columns:
-    """Target and release: ours, then Langfuse's, then the prompt's, then the service's (the span before its resource)."""
+def _way() -> Columns:
+    """(target, release): ours, then Langfuse's, then the prompt's, then the service's (the span before its resource)."""
+    prompt, version = _text("prompt_name"), _text("prompt_version")
     ways = (
-        "(service, t_release), (service, resource_release), (service, t_langfuse_release),"
-        " (t_prompt_name, if(t_prompt_name = '', '', t_prompt_version)), (service, service_version)"
+        f"(service, {_text('release')}), (service, resource_release), (service, {_text('langfuse_release')}),"
+        f" ({prompt}, if(empty({prompt}), '', {version})), (service, service_version)"
     )
-    way = f"arrayFirst(x -> x.2 != '', [{ways}])"
-    return {"target": f"arrayFirst(x -> x != '', [t_target, resource_target, {way}.1])", "release": f"{way}.2"}
+    return {"way": f"arrayFirst(x -> notEmpty(x.2), [{ways}])"}
+
+
+def _release() -> Columns:
+    return {
+        "target": f"arrayFirst(x -> notEmpty(x), [{_text('target')}, resource_target, way.1])",
+        "release": "way.2",
+    }
 
 
 def _invalid() -> str:
     names = (*_COUNTS, *_TIMES)
     values_read = "arrayConcat(arrayMap(n -> isNull(n), counts), arrayMap(n -> isNull(n), times))"
-    return f"arrayFilter((x, t, unread) -> t != '' AND unread, {array(names)}, {_texts_of(names)}, {values_read})"
+    return f"arrayFilter((x, t, unread) -> notEmpty(t) AND unread, {array(names)}, {_texts_of(names)}, {values_read})"
 
 
 def _instant(nanoseconds: str) -> str:
@@ -250,20 +253,22 @@ def _identity() -> dict[str, str]:
         "kind": "transform(s_kind, [1, 2, 3, 4, 5], ['internal', 'server', 'client', 'producer', 'consumer'], '')",
         "status": "transform(s_status.code, [1, 2], ['ok', 'error'], 'unset')",
         "status_message": "s_status.message",
-        "error_type": "if(t_error_type = '' AND s_status.code = 2, t_exception_type, t_error_type)",
+        "error_type": f"if(empty(t_error_type) AND s_status.code = 2, {_text('exception_type')}, t_error_type)",
     }
 
 
 def _names() -> dict[str, str]:
+    finished, environment = _text("finish_reasons"), _text("span_environment")
     return {
         "operation": _operation(),
-        "provider": renamed("t_provider", PROVIDERS),
-        "model": "if(t_response_model != '', t_response_model, t_request_model)",
-        **{name: f"t_{name}" for name in _PLAIN},
-        "tool_name": f"if(t_tool_name = '' AND lower(t_operation) IN {values(TOOLS)},"
+        "provider": renamed(_text("provider"), PROVIDERS),
+        "model": "if(empty(t_response_model), t_request_model, t_response_model)",
+        **{name: f"t_{name}" if name in _OFTEN else _text(name) for name in _PLAIN},
+        "tool_name": f"if(empty(t_tool_name) AND lower(t_operation) IN {values(TOOLS)},"
         " if(startsWith(s_name, 'execute_tool '), substring(s_name, 14), s_name), t_tool_name)",
-        "finish_reasons": "if(startsWith(t_finish_reasons, '['), JSONExtract(t_finish_reasons, 'Array(String)'),"
-        " arrayFilter(x -> x != '', [t_finish_reasons]))",
+        "finish_reasons": f"if(startsWith({finished}, '['), JSONExtract({finished}, 'Array(String)'),"
+        f" arrayFilter(x -> notEmpty(x), [{finished}]))",
+        "environment": f"if(empty({environment}), resource_environment, {environment})",
         "links": "arrayMap(l -> (lower(hex(l.trace_id)), lower(hex(l.span_id))), s_links)",
         "events": _events(),
     }
@@ -276,19 +281,20 @@ def _operation() -> str:
     the caller reports the same usage.
     """
     implied = (
-        "multiIf(t_tool_name != '', 'execute_tool', t_input_tokens != '' AND concat(t_request_model, t_response_model) != ''"
-        " AND (s_kind != 2 OR s_parent_span_id = ''), 'chat', '')"
+        "multiIf(notEmpty(t_tool_name), 'execute_tool', notEmpty(t_input_tokens) AND notEmpty(concat(t_request_model,"
+        " t_response_model)) AND (s_kind != 2 OR empty(s_parent_span_id)), 'chat', '')"
     )
-    return f"if(t_operation = '', {implied}, {renamed('t_operation', OPERATIONS)})"
+    return f"if(empty(t_operation), {implied}, {renamed('t_operation', OPERATIONS)})"
 
 
 def _derived() -> Columns:
     """What is made of the columns of the stages before."""
     return {
         "span_key": "cityHash64(project, trace_id, span_id)",
-        "usage_key": "if(response_id = '', cityHash64(project, trace_id, span_id), cityHash64(project, trace_id, response_id))",
-        "is_error": "toUInt8(status = 'error' OR error_type != '')",
-        "environment": "if(t_span_environment != '', t_span_environment, resource_environment)",
+        "usage_key": "if(empty(response_id), cityHash64(project, trace_id, span_id),"
+        " cityHash64(project, trace_id, response_id))",
+        "is_error": "toUInt8(status = 'error' OR notEmpty(error_type))",
+        "input_tokens": "input_uncached_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)",
         "attributes": _attributes(),
     }
 
