@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.duration import parse_duration
 from schemas.sections import Seconds, Section
@@ -15,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN = ("drift", "toxicity", "grounding", "quality")
 
 
 class EmbedderSettings(Section):
@@ -68,16 +69,27 @@ class ToxicitySettings(Section):
     """A local checkpoint of it. Unset: it is looked for in torch's cache, and never downloaded unless `download` is set."""
     checkpoint_sha256: str | None = None
     """What the checkpoint must hash to; needed with `checkpoint`, because loading a checkpoint runs code in it."""
+    base_model: Path | None = None
+    """A folder with config.json and the tokenizer files of the model that the checkpoint builds on, such as roberta-base.
+    Unset: the folder that the checkpoint names, or Hugging Face's cache."""
     download: bool = False
-    """Whether Detoxify may fetch its weights."""
+    """Whether Detoxify's weights, and config and tokenizer files of their base model, may be fetched."""
     device: Device = "auto"
     """Where it runs."""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     """Texts of similar length at once."""
     threshold: Share = 0.5
     """Probability from which on a text counts as toxic."""
-    doubt: tuple[float, float] = (0.05, 0.95)
-    """Screen probabilities between which the big model is asked."""
+    doubt: tuple[float, float] = (0.1, 0.95)
+    """Screen probabilities between which the big model is asked; 0.0 and 1.0: always, as for languages other than English."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.checkpoint is not None and not re.fullmatch("[0-9a-fA-F]{64}", self.checkpoint_sha256 or ""):
+            raise ValueError("checkpoint needs checkpoint_sha256, 64 hex digits: loading a checkpoint runs code in it")
+        if not 0 <= self.doubt[0] <= self.doubt[1] <= 1:
+            raise ValueError("doubt is two probabilities, the lower one first")
+        return self
 
 
 class GroundingSettings(Section):
