@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from analyzers.contract import Analyzer
+from analyzers.drift.looks import DriftLooks
 from analyzers.embedding.embedder import Embedder
 from analyzers.registry import UnknownAnalyzerError, create, register_metrics
 from analyzers.resources import Resources, model_threads
@@ -21,10 +22,11 @@ from schemas.metrics import DuplicateMetricError
 from storage.analysis import EMBEDDED_TOPIC, Progress, read_analysis
 
 ANALYSIS_THREADS = 2
+DRIFT = "drift"
 
 
-def assemble_analysis(base: Base, committed: Committed) -> list[Component]:
-    """The analyzers of this process, each at its own pace.
+def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
+    """The analyzers of this process, each at its own pace, and the looks at drift.
 
     Raises:
         StartError: one of `analysis.analyzers` is not known or what it needs is not installed.
@@ -36,9 +38,10 @@ def assemble_analysis(base: Base, committed: Committed) -> list[Component]:
     resources = Resources(settings, store, base.control, threads, Embedder(settings.embedder, threads), base.clock)
     analyzers = [_create(name, resources) for name in dict.fromkeys(settings.analyzers)]
     seats = Seats(base.control, topic(base), base.clock)
-    runners = [_runner(base, analyzer, resources, seats, committed) for analyzer in analyzers]
+    runners = [_runner(base, analyzer, resources, seats, intake.committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
-    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners]
+    looks = [_looks(base, resources, intake)] if DRIFT in settings.analyzers else []
+    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners, *looks]
 
 
 def register_installed_metrics() -> None:
@@ -104,6 +107,19 @@ def _runner(base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, 
         instruments=base.instruments,
     )
     return Runner(f"analyzer-{analyzer.name}", runner.run, _ready)
+
+
+def _looks(base: Base, resources: Resources, intake: Intake) -> Component:
+    drift_watermark = watermark_of(progress(base, intake))
+    looks = DriftLooks(
+        resources.store,
+        base.control,
+        resources.settings.drift,
+        watermark=lambda: drift_watermark(DRIFT),
+        clock=base.clock,
+        threads=resources.threads,
+    )
+    return Runner("drift-looks", looks.run, _ready)
 
 
 async def _ready() -> None:
