@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -22,18 +23,32 @@ from api.datadir import DataDirError, PepperError, read_pepper
 from api.doctor import examine, report
 from api.listeners import ListenError
 from api.migration import migrate as migrate_all
+from api.report_command import ReportError, Wanted, write_report
 from api.serve import serve as run
 from api.settings_catalogue import CONFIG_VARIABLE
 from ingest.kafka_topics import KafkaUnusableError
+from schemas.instant import parse_instant
 from schemas.settings import Settings
 from storage.clickhouse import StoreBusyError, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.keys import SCOPES, KeyRequestError, create_key, list_keys, revoke_key
 from storage.migrations import SchemaMismatchError
+from storage.scope import QueryError
 
 T = TypeVar("T")
 
-EXPECTED = (StartError, KafkaUnusableError, DataDirError, PepperError, ListenError, StoreError, ControlError, KeyRequestError)
+EXPECTED = (
+    StartError,
+    KafkaUnusableError,
+    DataDirError,
+    PepperError,
+    ListenError,
+    StoreError,
+    ControlError,
+    KeyRequestError,
+    QueryError,
+    ReportError,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -147,6 +162,37 @@ def doctor_command(
         typer.echo(line)
     if any(finding.wrong for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command("report")
+def report_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    start: Annotated[
+        str | None, typer.Option("--from", help="RFC 3339 or epoch milliseconds. [default: a week before --to]")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="RFC 3339 or epoch milliseconds, excluded. [default: now]")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="A Tracewarden to ask, instead of the stores of --data-dir.")] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="File with the API key to ask with.")] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Project, where the stores are opened here; else the key's.")
+    ] = None,
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: Config = None,
+) -> None:
+    """Make a report of a range and write it as HTML, JSON and Markdown. Where `serve` runs, it is asked (--host, --port)."""
+    settings = read(config, given(data_dir=data_dir, host=host, port=port))
+    wanted = Wanted(_instant("--from", start), _instant("--to", end), out, url, key_file, project)
+    for file in _guarded(lambda: asyncio.run(write_report(settings, wanted))):
+        typer.echo(str(file))
+
+
+def _instant(flag: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        _fail(f"{flag}: {error}", 2)
 
 
 @config_app.command("show")
