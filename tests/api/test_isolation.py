@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from api.cursor import encode
 from api.services import Services
 from schemas.metrics import ALL_DIMENSIONS, METRICS
+from storage.scores import ScoreRow, insert_scores
 from storage.spans import Position
 from tests.api.read_fixtures import NOW, client_of, new_key
 from tests.ingest.spans import ingest_spans, make_span
+from tests.storage.scores import score
 
 ROOT = Path(__file__).parent.parent.parent
 TRACES = [bytes([number]) * 16 for number in (1, 2, 3)]
@@ -52,6 +55,20 @@ def spans_of(project: str) -> list[Any]:
     ]
 
 
+def scores_of(project: str) -> list[ScoreRow]:
+    """What an analyzer and a person said about these spans, under the same ids in every project; nobody judged the last."""
+    theirs = project == "theirs"
+    said: dict[str, Any] = {"project": project, "service": "shared", "received_at": NOW, "scored_at": NOW, "log_offset": 0}
+    said |= {"flagged": int(theirs), "value": 0.9 if theirs else 0.1, "release": "v2" if theirs else "v1"}
+    person = {"source": "human", "scorer": "human@1", "score_id": "same id", "explanation": SECRET if theirs else ""}
+    found = []
+    for number, trace in enumerate(TRACES, 1):
+        ids: dict[str, Any] = {"trace_id": trace, "span_id": bytes([number]) * 8, "time": NOW - timedelta(minutes=number)}
+        found.append(score(**said, **ids, scorer="theirs@1" if theirs else "screen@1"))
+        found.append(score(**{**said, **ids, **person, "author": f"{project}-user" if theirs else ""}))
+    return found[:-1]
+
+
 words = st.sampled_from(WORDS)
 ids = st.sampled_from([trace.hex() for trace in TRACES] + ["ff" * 16])
 cursors = st.builds(
@@ -70,6 +87,8 @@ names = [
     "baseline",
     "candidate",
     "metric",
+    "name",
+    "format",
     "tenant",
     "from",
     "to",
@@ -78,6 +97,8 @@ values = {
     "cursor": cursors,
     "group_by": st.lists(st.sampled_from([*ALL_DIMENSIONS, "project"]), max_size=3).map(",".join),
     "metric": st.sampled_from([metric.name for metric in METRICS]),
+    "name": st.sampled_from(["toxicity", "thumbs"]),
+    "format": st.just("jsonl"),
     "status": st.sampled_from(["error", "ok", "unset"]),
     "user": st.sampled_from(["ours-user", "theirs-user"]),
 }
@@ -87,6 +108,7 @@ parameters = st.dictionaries(st.sampled_from(names), st.none(), max_size=3).flat
 paths = st.one_of(
     st.just("/v1/spans"),
     st.just("/v1/compare"),
+    st.sampled_from(["/v1/feedback", "/v1/feedback/export", "/v1/feedback/agreement", "/v1/reviews"]),
     ids.map(lambda trace: f"/v1/traces/{trace}"),
     st.tuples(ids, st.sampled_from(["01" * 8, "02" * 8])).map(lambda found: "/v1/spans/" + "/".join(found)),
     st.sampled_from(METRICS).map(lambda metric: f"/v1/metrics/{metric.name}"),
@@ -100,6 +122,8 @@ async def filled(services: Services) -> Services:
         for project in ("theirs", "ours", "theirs"):
             await ingest_spans(services.store, project, spans_of(project), received_at=NOW)
         await ingest_spans(services.store, "alone", spans_of("ours"), received_at=NOW)
+        mine = scores_of("ours")
+        await insert_scores(services.store, [*scores_of("theirs"), *mine, *(replace(row, project="alone") for row in mine)])
     return services
 
 
@@ -111,6 +135,8 @@ async def test_an_answer_depends_on_the_callers_project_only(
     parts = await filled(services)
     if path == "/v1/compare":
         asked = {"target": "bot", "baseline": "v1", "candidate": "v2", "metric": "tokens.output", **asked}
+    if path in ("/v1/feedback/agreement", "/v1/reviews"):
+        asked = {"name": "toxicity", **asked}
     answers = []
     for project in ("ours", "alone"):
         async with client_of(parts, await new_key(parts, project), **sent) as client:
@@ -150,6 +176,22 @@ async def test_the_other_project_is_there_for_its_own_key(services: Services) ->
         assert [one["labels"]["user"] for one in series] == ["theirs-user"]
 
 
+async def test_feedback_of_another_project_can_be_neither_sent_nor_taken_back(services: Services) -> None:
+    parts = await filled(services)
+    only_theirs = make_span(trace_id=b"\x09" * 16, start=NOW - timedelta(minutes=1))
+    await ingest_spans(parts.store, "theirs", [only_theirs], received_at=NOW)
+    async with client_of(parts, await new_key(parts, "ours", "feedback")) as client:
+        sent = await client.post("/v1/feedback", json={"trace_id": "09" * 16, "thumbs": "up"})
+        assert sent.status_code == 404
+        for number in (1, 2):
+            body = {"trace_id": TRACES[0].hex(), "id": f"theirs {number}", "thumbs": "down"}
+            assert (await client.post("/v1/feedback", json=body)).status_code == 201
+        assert (await client.delete("/v1/feedback/theirs 1")).status_code == 204
+    async with client_of(parts, await new_key(parts, "theirs")) as client:
+        found = (await client.get("/v1/feedback")).json()["feedback"]
+        assert {each["id"] for each in found} == {"same id"}
+
+
 def test_the_project_is_named_in_one_place() -> None:
     """Reads of spans start from `storage.scope`, which alone writes the project's predicate."""
     for path in (*ROOT.glob("storage/*.py"), *ROOT.glob("api/**/*.py")):
@@ -157,5 +199,5 @@ def test_the_project_is_named_in_one_place() -> None:
             continue
         text = path.read_text()
         if "storage.scope" in text:
-            assert "FROM spans" not in text, path
+            assert not re.search(r"FROM (spans|scores|drift_looks|analysis_coverage)\b(?!`)", text), path
             assert "{project:" not in text, path

@@ -72,7 +72,7 @@ async def test_keys_are_listed_by_project(control: ControlDatabase) -> None:
     ("project", "scopes", "message"),
     [
         ("shop", (), "at least one scope"),
-        ("shop", ("root",), "unknown scopes root: choose from admin, control, ingest, read"),
+        ("shop", ("root",), "unknown scopes root: choose from admin, control, feedback, ingest, read"),
         ("../shop", ("read",), "is no project name"),
     ],
 )
