@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-BUILT_IN = ("drift", "toxicity", "grounding", "quality")
+BUILT_IN = ("drift", "grounding", "quality")
 
 
 class EmbedderSettings(Section):
@@ -70,8 +70,7 @@ class ToxicitySettings(Section):
     checkpoint_sha256: str | None = None
     """What the checkpoint must hash to; needed with `checkpoint`, because loading a checkpoint runs code in it."""
     base_model: Path | None = None
-    """A folder with config.json and the tokenizer files of the model that the checkpoint builds on, such as roberta-base.
-    Unset: the folder that the checkpoint names, or Hugging Face's cache."""
+    """A folder with config.json and tokenizer files of its base model; unset: the one it names, or Hugging Face's cache."""
     download: bool = False
     """Whether Detoxify's weights, and config and tokenizer files of their base model, may be fetched."""
     device: Device = "auto"

@@ -59,7 +59,7 @@ class SentenceModel:
         if len(text) <= room:
             return [Window(0, len(text))]
         sample = text[: 8 * self._max_tokens]
-        tokens = max(1, len(self._model.tokenizer.tokenize(sample)))
+        tokens = max(1, len(self._model.tokenizer(sample, add_special_tokens=False, verbose=False)["input_ids"]))
         if tokens <= room and len(sample) == len(text):
             return [Window(0, len(text))]
         # Slightly narrower than the sample's density allows, since density varies within a text.
