@@ -77,6 +77,7 @@ def conversation_stages(side_texts: str) -> tuple[Columns, ...]:
     messages = f"arrayDifference(arrayMap(p -> bitShiftRight(p.1, {_GROUP_BITS + _ITEM_BITS + 1}), pieces))"
     found = f"if(notEmpty(sides[{_index('documents')}]), sides[{_index('documents')}], sides[{_index('output')}])"
     asked = f"sides[{_index('input')}]"
+    short = _shortened(asked)
     return (
         {"numbered_sides": _numbered_sides()},
         {
@@ -91,16 +92,15 @@ def conversation_stages(side_texts: str) -> tuple[Columns, ...]:
         {
             "input_messages": f"arrayConcat(sides[{_index('system')}], {asked})",
             "output_messages": found,
-            "input_preview": _preview(
-                f"arrayLast(x -> notEmpty(x), [arrayLast(m -> true, {asked}).2, arrayLast(m -> m.1 = 'user', {asked}).2])"
-            ),
-            "output_preview": _preview(f"arrayLast(m -> true, {found}).2"),
+            "input_preview": f"arrayLast(x -> notEmpty(x), [{short}[-1].2, arrayLast(m -> m.1 = 'user', {short}).2])",
+            "output_preview": f"{_shortened(found)}[-1].2",
         },
     )
 
 
-def _preview(text: str) -> str:
-    return f"substringUTF8({text}, 1, {_PREVIEW_CHARACTERS})"
+def _shortened(messages: str) -> str:
+    """Messages with the beginning of their text. First of all: what picks one of them copies every text that it is given."""
+    return f"arrayMap(m -> (m.1, substringUTF8(m.2, 1, {_PREVIEW_CHARACTERS})), {messages})"
 
 
 def numbered_text_condition(key: str, side: str) -> str:
@@ -242,22 +242,24 @@ def _messages(listed: str) -> str:
     body = "arrayFirst(x -> notEmpty(x), [m.content, m.message.content, m.text, m.output])"
     call = "if(empty(m.arguments), '', concat('[tool call ', m.name, '] ', m.arguments))"
     calls = "if(empty(m.tool_calls), m.additional_kwargs.tool_calls, m.tool_calls)"
-    fields = f"({role}, {body}, arrayConcat(m.parts, {calls}, m.message.tool_calls), {call})"
+    fields = f"({role}, {body}, m.parts, {calls}, m.message.tool_calls, {call})"
     typed = r"""match(x.2, '^\s*\[\s*\{[^{}]*"type"\s*:')"""
-    parts = f"(x.1, x.2, JSONExtract(if({typed}, x.2, ''), 'Array({_PART})'), x.3, x.4)"
+    parts = f"(x.1, x.2, JSONExtract(if({typed}, x.2, ''), 'Array({_PART})'), x.3, x.4, x.5, x.6)"
     text = (
         f"arrayStringConcat(arrayFilter(y -> notEmpty(y), arrayConcat([if(empty(x.3), x.2, '')],"
-        f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4)), [x.5])), '\n')"
+        f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4, x.5, x.6)), [x.7])), '\n')"
     )
     messages = f"arrayMap(m -> {fields}, JSONExtract({listed}, '{_MESSAGE}'))"
     return f"arrayFilter(m -> notEmpty(m.1) OR notEmpty(m.2), arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
 
 
 def _part_text() -> str:
+    """The first of its fields that is not empty; written out, since an array of them would copy every text."""
     name, arguments = "p.name, p.toolName, p.function.name", "p.arguments, p.args, p.input, p.function.arguments"
+    fields = ("p.content", "p.text", "p.thinking", "p.response", "p.result", "p.output")
     return (
-        f"arrayFirst(y -> notEmpty(y), [if(p.type IN {values(_OPAQUE_PARTS)}, concat('[', p.type, ']'), ''),"
-        " p.content, p.text, p.thinking, p.response, p.result, p.output,"
-        f" if(concat({name}) = '', '', concat('[tool call ', {name}, '] ', {arguments})),"
-        " if(empty(p.type), '', concat('[', p.type, ']'))])"
+        f"multiIf(p.type IN {values(_OPAQUE_PARTS)}, concat('[', p.type, ']'), "
+        + ", ".join(f"notEmpty({field}), {field}" for field in fields)
+        + f", notEmpty(concat({name})), concat('[tool call ', {name}, '] ', {arguments}),"
+        " notEmpty(p.type), concat('[', p.type, ']'), '')"
     )
