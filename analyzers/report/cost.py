@@ -1,27 +1,77 @@
-"""What cost was, and why it changed."""
+"""What cost was, and why it changed: the parts of /v1/cost/change, and its waste."""
 
 from __future__ import annotations
 
-from analyzers.report.data import Cost, CostGroup, Figure
+from collections.abc import Sequence
+
+from analyzers.cost.decomposition import FACTORS, Decomposition, Model, Usage, decompose
+from analyzers.report import wording
+from analyzers.report.data import Cost, CostGroup, CostPart, Figure
 from analyzers.report.figures import Figures
-from analyzers.report.sources import Sources
+from storage.cost_analytics import CostQuery, ModelUsage, WasteFound, read_cache_misses, read_model_usage, read_repeated_prompts
+from storage.scope import ProjectReader, Range
 
 TOP_GROUPS = 8
 
+MEANINGS = {
+    "volume": "more or fewer responses",
+    "mix": "other models",
+    "tokens": "longer or shorter prompts and answers",
+    "cache": "more or less of the input read from a cache",
+    "price": "other prices, and what rounding leaves",
+}
 
-async def read_cost(sources: Sources, figures: Figures, total: Figure, unpriced: Figure) -> Cost:
-    """Cost by model, with the change."""
-    groups = await figures.grouped("cost.usd", ("model",))
-    rows = [
-        CostGroup(name=labels[0], before_usd=figure.before or 0.0, after_usd=figure.value or 0.0)
-        for labels, figure in groups.items()
-        if figure.value is not None or figure.before is not None
-    ]
-    ordered = sorted(rows, key=lambda row: (-abs(row.after_usd - row.before_usd), row.name))
+
+async def read_cost(figures: Figures, total: Figure, unpriced: Figure) -> Cost:
+    """Cost of the range, and the parts of its change where there is one to explain."""
+    ranges = figures.ranges
+    reader = ProjectReader(figures.store, figures.project, figures.bounds)
+    now, then = Range(ranges.start, ranges.end), Range(ranges.before_start, ranges.before_end)
+    async with figures.gate:
+        before, after = await read_model_usage(reader, CostQuery(then)), await read_model_usage(reader, CostQuery(now))
+        waste = await read_repeated_prompts(reader, CostQuery(now)), await read_cache_misses(reader, CostQuery(now))
+    found = decompose(by_model(before), by_model(after))
+    explained = total.value is not None and total.before is not None
     return Cost(
         before_usd=total.before,
         after_usd=total.value,
-        groups=ordered[:TOP_GROUPS],
+        parts=_parts(found) if explained else [],
+        groups=[_group(model, found) for model, _ in found.models[:TOP_GROUPS]],
         unpriced=unpriced,
+        waste=_waste(*waste),
         missing=total.missing if total.value is None else "",
     )
+
+
+def by_model(used: Sequence[ModelUsage]) -> dict[Model, Usage]:
+    """Usage by provider and model."""
+    found: dict[Model, Usage] = {}
+    for each in used:
+        usage = Usage(each.responses, each.cost_usd, each.tokens, each.listed_usd, each.rates_usd)
+        model = (each.provider, each.model)
+        found[model] = usage if model not in found else found[model].plus(usage)
+    return found
+
+
+def _parts(found: Decomposition) -> list[CostPart]:
+    return [CostPart(name=factor, meaning=MEANINGS[factor], usd=found.whole.parts_usd[factor]) for factor in FACTORS]
+
+
+def _group(model: Model, found: Decomposition) -> CostGroup:
+    change = dict(found.models)[model]
+    return CostGroup(name=model[1], before_usd=change.before_usd, after_usd=change.after_usd)
+
+
+def _waste(repeated: WasteFound, misses: WasteFound) -> list[str]:
+    told = []
+    if repeated.prompts:
+        told.append(
+            f"{wording.dollars(repeated.wasted_usd)} went to answering the same again: "
+            f"{repeated.responses:,} responses to {repeated.prompts:,} prompts that are equal to the letter."
+        )
+    if misses.prompts:
+        told.append(
+            f"At least {wording.dollars(misses.wasted_usd)} could have come from a cache: "
+            f"{misses.responses:,} responses to prompts that begin alike read none."
+        )
+    return told

@@ -129,18 +129,25 @@ class Cost(Part):
 
 
 class Exemplar(Part):
-    """A text that shows a drift: its witness value, share of the window, and span."""
+    """A text that is typical of a drift, and the most similar one of the reference."""
 
     text: str
-    witness: float | None = None
-    share_now: float | None = None
-    share_before: float | None = None
-    trace_id: str = ""
-    span_id: str = ""
+    witness: float
+    trace_id: str
+    span_id: str
+    nearest: str = ""
+
+
+class Cluster(Part):
+    """Similar texts: their share of the reference and of the window, and the text nearest to their centre."""
+
+    text: str
+    share_before: float
+    share_now: float
 
 
 class DriftPoint(Part):
-    """One look at a stream."""
+    """One look at a stream: at the end of a unit."""
 
     at: Time
     score: float | None
@@ -148,33 +155,40 @@ class DriftPoint(Part):
 
 
 class DriftStream(Part):
-    """One stream of texts against its reference. `effect` is MMD², in units of its tolerance where `unit` says so."""
+    """One stream of texts against its reference, as the strongest drifting look of the range says, else the latest.
+
+    `effect` is the MMD of the strongest window (0: alike, 1.41: nothing in common) with its 95 % interval; `n` its texts.
+    `until`: a later look of the range found no drift any more.
+    """
 
     labels: dict[str, str]
     part: str
     scale: str
-    verdict: Literal["drift", "no-drift", "unknown"]
+    verdict: str
     reason: str
+    at: Time
     effect: float | None
     low: float | None
     high: float | None
-    unit: str
     score: float | None
     threshold: float | None
-    window: str
+    window_units: int
     n: int
-    n_reference: int
+    n_reference: int | None
     onset: Time | None = None
     detected_at: Time | None = None
+    until: Time | None = None
+    second_opinion: float | None = None
     looks: list[DriftPoint] = []
     slices: list[str] = []
+    clusters: list[Cluster] = []
     exemplars: list[Exemplar] = []
     reference: str = ""
     embedder: str = ""
 
 
 class Drift(Part):
-    """Every stream that was looked at, drifting ones first."""
+    """Every stream that was looked at: drifting ones first, the last of them only counted."""
 
     streams: list[DriftStream] = []
     more: int = 0

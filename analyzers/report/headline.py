@@ -131,10 +131,11 @@ def _drift(drift: Drift) -> list[Finding]:
 
 
 def _drifted(stream: DriftStream) -> str:
-    where = ", ".join(f"{wording.short(value, 40)}" for value in stream.labels.values() if value) or "the project"
-    since = f", since about {stream.onset:%d %b %H:%M} UTC" if stream.onset else ""
-    about = f": {stream.reason}" if stream.reason else ""
-    return f"The {stream.part or 'text'}s of {where} drifted{since}{about}".rstrip(".") + "."
+    where = ", ".join(wording.short(value, 40) for value in stream.labels.values() if value) or "the project"
+    since = f" since about {stream.onset:%d %b %H:%M} UTC" if stream.onset else ""
+    new = stream.clusters[0] if stream.clusters else None
+    about = f"; most of all there is more like “{wording.short(new.text, 80)}”" if new else ""
+    return f"{stream.part.capitalize()}s of {where} drifted{since}{about}."
 
 
 def _changes(

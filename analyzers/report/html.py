@@ -18,7 +18,16 @@ from analyzers.report.data import CostGroup, CostPart, CoverageRow, DriftStream,
 from analyzers.report.headline import severity_of
 
 WORDS = {"alarm": "Act", "watch": "Look", "good": "Better", "note": "Note"}
-VERDICTS = {"drift": "Drifted", "no-drift": "No drift", "unknown": "Not known"}
+VERDICTS = {
+    "drift": "drifted",
+    "no-drift": "no drift",
+    "no-data": "no data",
+    "not-enough-data": "not enough texts",
+    "collecting-reference": "collecting its reference",
+    "reference-too-small": "reference too small",
+    "embedder-changed": "other embedder",
+    "no-reference": "no reference",
+}
 COLUMNS = (
     ("requests.count", "Requests"),
     ("errors.rate", "Errors"),

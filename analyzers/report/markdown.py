@@ -98,12 +98,16 @@ def _drift(report: Report) -> Iterator[str]:
 def _stream(stream: DriftStream, zone: str) -> str:
     where = ", ".join(f"{name} {escape(value)}" for name, value in stream.labels.items() if value)
     since = f", since about {wording.moment(stream.onset, zone)}" if stream.onset else ""
-    lines = [f"- **{VERDICTS[stream.verdict]}**{since}: {stream.part} of {where or 'the project'}, by {stream.scale}. "]
-    lines[0] += escape(stream.reason)
+    verdict = VERDICTS.get(stream.verdict, stream.verdict)
+    lines = [f"- **{verdict}**{since}: {stream.part}s of {where or 'the project'}, by {stream.scale}. {escape(stream.reason)}"]
     if stream.effect is not None:
-        lines.append(f"  Effect {stream.effect:.3g} {stream.unit}, n = {stream.n:,} against {stream.n_reference:,}.")
+        against = "" if stream.n_reference is None else f" against {stream.n_reference:,}"
+        lines.append(f"  Effect (MMD) {stream.effect:.2g}, n = {stream.n:,}{against}.")
     if stream.slices:
-        lines.append(f"  Where: {escape('; '.join(stream.slices))}.")
+        lines.append(f"  Drifting by themselves: {escape('; '.join(stream.slices))}.")
+    for cluster in stream.clusters:
+        shares = f"{wording.percent(cluster.share_before)} of the reference, {wording.percent(cluster.share_now)} now"
+        lines.append(f"  > {escape(cluster.text)} ({shares})")
     return "\n".join([*lines, *(f"  > {escape(exemplar.text)}" for exemplar in stream.exemplars)])
 
 

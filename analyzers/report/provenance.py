@@ -57,7 +57,7 @@ def _references(connection: Connection, project: str) -> list[Fact]:
         for row in rows[:REFERENCES]
     ]
     if len(rows) > REFERENCES:
-        facts.append(Fact(name="references", value=f"{len(rows) - REFERENCES} more: GET /v1/drift lists them"))
+        facts.append(Fact(name="references", value=f"{len(rows) - REFERENCES} more: GET /v1/drift/references lists them"))
     return facts
 
 

@@ -4,10 +4,11 @@ service, a service that fell silent, names in other scripts and names that look 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from sqlalchemy import Connection, insert
 
 from analyzers.cost.pricing import Pricing
+from schemas.control.analysis import drift_references
 from schemas.control.core import projects
 from schemas.control.targets import generations, targets
 from schemas.rules import parse_rule
@@ -22,6 +24,7 @@ from schemas.settings import CostSettings
 from storage.alerts import AlertRow, insert_alert
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
+from storage.drift import LookRow, insert_looks
 from storage.rollbacks import Rollback, insert_rollback
 from storage.rules import insert_rule
 from storage.scores import CoverageRow, ScoreRow, insert_coverage, insert_scores
@@ -86,7 +89,62 @@ async def fill(store: ClickHouseStore, control: ControlDatabase, start: datetime
             await Pricing(store, CostSettings(), lambda: start).run_once(received)  # names that later spans are priced by
         await insert_scores(store, scores)
         await insert_coverage(store, list(_coverage(scores, begins, day, received)))
+    await insert_looks(store, list(_looks(start)))
     await control.write(lambda connection: _incidents(connection, start))
+
+
+def _looks(start: datetime) -> Iterator[LookRow]:
+    """Daily looks: the assistant's prompts drift from the fourth day on, the handbook's do not, billing has no reference."""
+    for day in range(1, 8):
+        time = start + timedelta(days=day)
+        drifts = day >= 5
+        base = LookRow(
+            project=PROJECT, time=time, part="prompt", scale="1d", slice_service="assistant", slice_target="assistant",
+            slice_release="", slice_model="", embedder="all-MiniLM-L6-v2@12ab34cd/bfloat16", verdict="no-drift",
+            reason="1d window: score 0.9, alarm above 4.1", n=58, looked_at=time, window_n=116, window_units=2,
+            effect=0.04, effect_low=0.0, effect_high=0.09, score=0.6 + 0.2 * day, threshold=4.1, alarm=0,
+            second_opinion=0.3, reference_id=REFERENCE,
+        )  # fmt: skip
+        yield replace(base, slice_service="handbook-search", slice_target="handbook", score=0.4 + 0.1 * day)
+        yield replace(base, slice_service="billing-bot", slice_target="billing", verdict="collecting-reference", effect=None,
+                      effect_low=None, effect_high=None, score=None, threshold=None, alarm=None, reference_id="",
+                      reason="11 of 14 units of the reference are there")  # fmt: skip
+        if not drifts:
+            yield base
+            continue
+        changed = {
+            "verdict": "drift",
+            "alarm": 1,
+            "effect": 0.19,
+            "effect_low": 0.13,
+            "effect_high": 0.25,
+            "second_opinion": 1.2,
+        }
+        strong = replace(base, score=4.1 + day, onset=start + timedelta(days=3), evidence=json.dumps(EVIDENCE), **changed,
+                         reason="2d window: score 10.1, alarm above 4.1")  # fmt: skip
+        yield strong
+        yield replace(strong, slice_release="2026-11-a")
+
+
+def _near(text: str) -> dict[str, Any]:
+    return {"text": text, "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331",
+            "time": "2026-11-19T08:00:00Z", "release": "2026-11-a", "model": "gpt-4o"}  # fmt: skip
+
+
+REFERENCE = "5f" * 16
+EVIDENCE = {
+    "exemplars": [
+        {**_near("How do I dispute a charge from a merchant I do not recognise?"), "witness": 0.31,
+         "nearest": {**_near("Why was my card charged twice?"), "cosine": 0.61}},
+        {**_near("Meine Karte wurde im Ausland gesperrt <b>was nun?</b>"), "witness": 0.22, "nearest": None},
+    ],
+    "faded": [],
+    "clusters": [
+        {"share_then": 0.004, "share_now": 0.12, "examples": [_near("I want to dispute a charge on my statement")]},
+        {"share_then": 0.02, "share_now": 0.05, "examples": [_near("card blocked abroad")]},
+    ],
+    "sampled": {"now": 116, "then": 800},
+}  # fmt: skip
 
 
 def _requests(
@@ -169,6 +227,7 @@ def _coverage(scores: list[ScoreRow], begins: datetime, day: int, received: date
 def _incidents(connection: Connection, start: datetime) -> None:
     if connection.execute(projects.select().where(projects.c.name == PROJECT)).first() is None:
         connection.execute(insert(projects).values(name=PROJECT, created_at=start))
+    _reference(connection, start)
     promoted, fired = start + timedelta(days=2), start + timedelta(days=3, hours=22)
     _target(connection, promoted)
     rule = parse_rule({"name": "fresh-release", "kind": "regression", "profile": "guard", "metrics": ["cost.usd", "latency"]})
@@ -190,6 +249,17 @@ def _incidents(connection: Connection, start: datetime) -> None:
             to_release="2026-11-a", from_weights={"2026-11-b": 100.0}, from_generation=2, created_at=fired,
             executed_at=fired + timedelta(seconds=4), finished_at=fired + timedelta(minutes=6),
         ),
+    )  # fmt: skip
+
+
+def _reference(connection: Connection, start: datetime) -> None:
+    connection.execute(
+        insert(drift_references).values(
+            id=REFERENCE, project=PROJECT, slice_key="k", scale="1d", embedder_version="all-MiniLM-L6-v2@12ab34cd/bfloat16",
+            slice={"part": "prompt", "service": "assistant", "target": "assistant", "release": "", "model": ""},
+            mode="initial", starts_at=start - timedelta(days=14), ends_at=start, n=811, state={}, created_by="drift",
+            created_at=start,
+        )
     )  # fmt: skip
 
 
