@@ -5,24 +5,37 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import signal
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from demo.children import ChildError, Children
+from demo.conclusion import conclude, plantings
+from demo.customers import NEW_INTENT_SHARE, TOXIC_SHARE
+from demo.findings import PLACES as FOUND
+from demo.findings import percent
+from demo.inquiries import BEYOND_SHARE, SERVICE
+from demo.observer import Observer, ObserverError
 from demo.releases import BASELINE, CANDIDATE, TARGET
 from demo.screen import Screen
-from demo.stage import Stage, open_assistant, set_up, tracewarden
+from demo.stage import Stage, open_assistant, open_handbook_search, set_up, tracewarden
 from demo.story import Pace, StoryError, Storyteller
+from demo.survey import Surveyor
 from demo.watch import TIMEOUT_S, Watch, WatchError
 
-FAILURES = (ChildError, StoryError, WatchError, httpx.HTTPError)
+FAILURES = (ChildError, ObserverError, StoryError, WatchError, httpx.HTTPError)
 INTERRUPTED = 130
+
+SEARCH_RATE = 2.0
+NEW_INTENTS_AFTER_S = 5.0
+"""Seconds after the baseline, when the new release is being judged."""
 
 PLACES = (
     "/v1/alerts",
@@ -30,6 +43,7 @@ PLACES = (
     f"/v1/compare?target={TARGET}&baseline={BASELINE}&candidate={CANDIDATE}&metric=tokens.output",
     f"/v1/metrics/cost.usd?target={TARGET}&group_by=release&step=10s",
     f"/v1/spans?target={TARGET}&release={CANDIDATE}&limit=5",
+    *FOUND,
 )
 
 
@@ -65,6 +79,7 @@ def _play(arguments: argparse.Namespace, folder: Path, screen: Screen) -> int:
         screen.progress("stopping")
     screen.quiet()
     screen.title(f"Done in {took_s:.0f} s: every step happened as it should")
+    screen.entry("report", figures["report"]["file"])
     return 0
 
 
@@ -85,12 +100,42 @@ async def _tell(arguments: argparse.Namespace, stage: Stage, screen: Screen, chi
         httpx.AsyncClient(base_url=stage.api, timeout=TIMEOUT_S, trust_env=False) as api,
         httpx.AsyncClient(base_url=stage.receiver, timeout=TIMEOUT_S, trust_env=False) as receiver,
     ):
-        teller = Storyteller(Watch(api, receiver), screen, pace, children.check)
+        watch = Watch(api, receiver)
+        observer = Observer(Surveyor(watch, stage.planted), screen, healthy=arguments.healthy)
+        teller = Storyteller(watch, observer, screen, pace, children.check)
         since = await teller.prepare("v2-equal" if arguments.healthy else "v2")
-        open_assistant(children, stage, arguments.rate, arguments.seed)
-        screen.entry("assistant", f"{arguments.rate:g} requests a second, instrumented with OpenTelemetry")
+        _open(arguments, stage, screen, children)
         await teller.baseline(since)
-        return await (teller.stay_calm(since) if arguments.healthy else teller.regress(since))
+        figures = await (teller.stay_calm(since) if arguments.healthy else teller.regress(since))
+        return figures | {"analyzers": observer.figures()} | await _conclude(watch, observer, stage, screen, since)
+
+
+def _open(arguments: argparse.Namespace, stage: Stage, screen: Screen, children: Children) -> None:
+    """Traffic begins. Only the release that is rolled back meets questions about something new, so that calm means calm."""
+    new_intents_after_s = math.inf if arguments.healthy else arguments.baseline_s + NEW_INTENTS_AFTER_S
+    open_assistant(children, stage, arguments.rate, arguments.seed, new_intents_after_s)
+    open_handbook_search(children, stage, SEARCH_RATE, arguments.seed)
+    screen.entry("assistant", f"{arguments.rate:g} requests a second, instrumented with OpenTelemetry")
+    screen.entry("search", f"{SEARCH_RATE:g} requests a second to {SERVICE}, which retrieves and answers")
+    new = "" if arguments.healthy else f", {percent(NEW_INTENT_SHARE)} new intents later on"
+    screen.entry(
+        "planted", f"{percent(TOXIC_SHARE)} toxic prompts{new}; {percent(BEYOND_SHARE)} of answers beyond the handbook"
+    )
+
+
+async def _conclude(watch: Watch, observer: Observer, stage: Stage, screen: Screen, since: datetime) -> dict[str, Any]:
+    screen.progress("making the report")
+    conclusion = await conclude(watch, since, stage.folder, lambda: plantings(stage.planted))
+    screen.title("What was planted, and what the report says")
+    for line in conclusion.lines:
+        screen.line(f"  {line}")
+    screen.title("Coverage")
+    for name, line in observer.coverage():
+        screen.entry(name, line)
+    screen.title("Report")
+    screen.line(f"  {conclusion.headline}")
+    screen.line(f"  {conclusion.file}")
+    return {"report": {"id": conclusion.id, "file": str(conclusion.file), "headline": conclusion.headline}}
 
 
 def _where_to_look(screen: Screen, stage: Stage, figures: dict[str, Any], *, keep: bool) -> None:

@@ -100,8 +100,12 @@ class PrefixCache:
 
 
 def complete(messages: list[dict[str, str]], rng: random.Random, cache: PrefixCache) -> Completion:
-    """Answer a conversation; only its text is looked at."""
+    """Answer a conversation of the support desk; only its text is looked at."""
     system = " ".join(message["content"] for message in messages if message["role"] == "system")
+    return completion_of(messages, answer_text(answer_tokens(system, rng), rng), cache)
+
+
+def completion_of(messages: list[dict[str, str]], text: str, cache: PrefixCache) -> Completion:
+    """This answer to a conversation."""
     prompt = "\n".join(message["content"] for message in messages)
-    text = answer_text(answer_tokens(system, rng), rng)
     return Completion(text, count_tokens(prompt), cache.read(prompt), count_tokens(text))

@@ -1,7 +1,8 @@
 """The support assistant and its customers, as a process.
 
 Instrumented as any application would be: the OpenTelemetry SDK with a batching OTLP exporter, the published
-instrumentation of the OpenAI client, one span around each request, and `demo/baggage.py` for the release.
+instrumentation of the OpenAI client (`demo/telemetry.py`), one span around each request, and `demo/baggage.py` for the
+release.
 """
 
 from __future__ import annotations
@@ -9,26 +10,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import random
 import signal
+import time
+from pathlib import Path
 
 import httpx
 from openai import AsyncOpenAI, OpenAIError
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
-from demo.baggage import ReleaseSpanProcessor, serving
+from demo.arrivals import arrivals
+from demo.baggage import serving
 from demo.customers import Question, ask
 from demo.gateway import Gateway
+from demo.planted import Planter
 from demo.serving import announce
-
-EXPORT_EVERY_MS = 200
-MOST_AT_ONCE = 200
+from demo.telemetry import instrument_openai, trace_id_of, tracer_provider
 
 _log = logging.getLogger("assistant")
 
@@ -36,11 +34,11 @@ _log = logging.getLogger("assistant")
 class Assistant:
     """Answers questions with whatever release the gateway routes them to."""
 
-    def __init__(self, client: AsyncOpenAI, gateway: Gateway, tracer: Tracer, target: str, rng: random.Random) -> None:
+    def __init__(self, client: AsyncOpenAI, gateway: Gateway, tracer: Tracer, planter: Planter, rng: random.Random) -> None:
         self._client = client
         self._gateway = gateway
         self._tracer = tracer
-        self._target = target
+        self._planter = planter
         self._rng = rng
 
     async def chat(self, question: Question) -> None:
@@ -48,9 +46,10 @@ class Assistant:
         release = self._gateway.routing.pick(self._rng)
         who = {"user.id": question.user, "gen_ai.conversation.id": question.conversation}
         with (
-            serving(self._target, release.name),
+            serving(self._gateway.target, release.name),
             self._tracer.start_as_current_span("POST /chat", kind=SpanKind.SERVER, attributes=who) as span,
         ):
+            self._planter.note(trace_id_of(span), question.kind)
             try:
                 await self._client.chat.completions.create(
                     model=release.model,
@@ -61,62 +60,36 @@ class Assistant:
                 _log.warning("a question stays without an answer: %s", error)
 
 
-async def serve_customers(assistant: Assistant, rate: float, rng: random.Random) -> None:
-    """Customers who know nothing of each other: requests at exponential distances, `rate` a second on average."""
-    gate = asyncio.Semaphore(MOST_AT_ONCE)
-    loop = asyncio.get_running_loop()
-    due = loop.time()
-
-    async def one(question: Question) -> None:
-        async with gate:
-            await assistant.chat(question)
-
-    async with asyncio.TaskGroup() as group:
-        while True:
-            due += rng.expovariate(rate)
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            group.create_task(one(ask(rng)))
-
-
-def tracer_provider(otlp: str) -> TracerProvider:
-    """The SDK as the documentation sets it up; the release processor comes before the exporter."""
-    provider = TracerProvider(resource=Resource.create({"service.name": "support-assistant", "service.version": "2026.3"}))
-    provider.add_span_processor(ReleaseSpanProcessor())
-    exporter = OTLPSpanExporter(endpoint=f"{otlp}/v1/traces")
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS))
-    return provider
-
-
-def instrument_openai(provider: TracerProvider) -> None:
-    """The published instrumentation, with today's conventions and with messages."""
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
-    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"
-    OpenAIInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]  # the library has no types
-
-
 async def run(arguments: argparse.Namespace, provider: TracerProvider) -> None:
     """Serve until SIGTERM."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     rng = random.Random(arguments.seed)
+    planter = Planter(arguments.planted)
     async with (
         httpx.AsyncClient(base_url=arguments.api) as tracewarden,
         AsyncOpenAI(base_url=f"{arguments.provider}/v1", api_key="sk-demo", max_retries=1, timeout=30) as openai,
     ):
         gateway = Gateway(tracewarden, arguments.target, name="demo-gateway-1")
-        assistant = Assistant(openai, gateway, provider.get_tracer("support-assistant"), arguments.target, rng)
+        assistant = Assistant(openai, gateway, provider.get_tracer("support-assistant"), planter, rng)
         async with asyncio.TaskGroup() as group:
-            work = [group.create_task(gateway.follow()), group.create_task(_open(gateway, assistant, arguments.rate, rng))]
+            work = [group.create_task(gateway.follow()), group.create_task(_open(gateway, assistant, arguments, rng))]
             await stopped.wait()
             for task in work:
                 task.cancel()
 
 
-async def _open(gateway: Gateway, assistant: Assistant, rate: float, rng: random.Random) -> None:
+async def _open(gateway: Gateway, assistant: Assistant, arguments: argparse.Namespace, rng: random.Random) -> None:
     await gateway.routed.wait()
-    announce({"assistant": f"{rate:g} requests/s"})
-    await serve_customers(assistant, rate, rng)
+    announce({"assistant": f"{arguments.rate:g} requests/s"})
+    begun = time.monotonic()
+
+    async def serve() -> None:
+        new_intents = time.monotonic() - begun >= arguments.new_intents_after_s
+        await assistant.chat(ask(rng, new_intents=new_intents))
+
+    await arrivals(arguments.rate, rng, serve)
 
 
 def main() -> None:
@@ -127,11 +100,13 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--rate", type=float, default=10.0, help="requests per second")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--planted", type=Path, required=True, help="file that says what kind each question was")
+    parser.add_argument("--new-intents-after-s", type=float, default=float("inf"), help="when customers ask about a new topic")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    provider = tracer_provider(arguments.otlp)
+    provider = tracer_provider(arguments.otlp, "support-assistant", "2026.3")
     instrument_openai(provider)
     asyncio.run(run(arguments, provider))
     provider.shutdown()

@@ -43,7 +43,7 @@ class Gateway:
 
     def __init__(self, client: httpx.AsyncClient, target: str, name: str) -> None:
         self._client = client
-        self._target = target
+        self.target = target
         self._headers = {"X-Gateway-Id": name}
         self._releases: dict[str, Release] = {}
         self._routing: Routing | None = None
@@ -68,7 +68,7 @@ class Gateway:
         """Sending the version that is served tells Tracewarden that it was taken up."""
         known = {} if self._routing is None else {"If-None-Match": self._routing.etag}
         answer = await self._client.get(
-            f"/v1/desired/{self._target}",
+            f"/v1/desired/{self.target}",
             params={"wait": f"{WAIT_S}s"},
             headers=self._headers | known,
             timeout=WAIT_S + 10,
@@ -86,7 +86,7 @@ class Gateway:
 
     async def _release(self, name: str) -> Release:
         if name not in self._releases:
-            answer = await self._client.get(f"/v1/targets/{self._target}/releases")
+            answer = await self._client.get(f"/v1/targets/{self.target}/releases")
             answer.raise_for_status()
             self._releases |= {found.name: found for found in map(release_of, answer.json()["releases"])}
         return self._releases[name]

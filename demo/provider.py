@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.answers import Completion, PrefixCache, complete
+from demo.answers import Completion, PrefixCache, complete, completion_of
+from demo.inquiries import answer_to
 from demo.serving import serve
 
 FIRST_TOKEN_S = 0.12
@@ -30,6 +31,8 @@ class StubProvider:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
+        # Of its own, so that answers of the support desk do not depend on who else asks.
+        self._inquiry_rng = random.Random(f"inquiries {seed}")
         self._cache = PrefixCache()
 
     def app(self) -> Starlette:
@@ -42,9 +45,16 @@ class StubProvider:
         problem = refusal(asked)
         if problem is not None:
             return JSONResponse({"error": {"message": problem, "type": "invalid_request_error"}}, 400)
-        completion = complete(asked["messages"], self._rng, self._cache)
-        await asyncio.sleep(max(0.0, arrived + duration_s(completion, self._rng) - time.monotonic()))
-        return JSONResponse(answer(asked["model"], completion, f"chatcmpl-{self._rng.getrandbits(96):024x}", int(time.time())))
+        completion, rng = self._complete(asked["messages"])
+        await asyncio.sleep(max(0.0, arrived + duration_s(completion, rng) - time.monotonic()))
+        return JSONResponse(answer(asked["model"], completion, f"chatcmpl-{rng.getrandbits(96):024x}", int(time.time())))
+
+    def _complete(self, messages: list[dict[str, str]]) -> tuple[Completion, random.Random]:
+        """The answer, and what else is drawn for it is drawn from."""
+        text = answer_to(messages[-1]["content"], self._inquiry_rng)
+        if text is None:
+            return complete(messages, self._rng, self._cache), self._rng
+        return completion_of(messages, text, self._cache), self._inquiry_rng
 
 
 def refusal(asked: Any) -> str | None:

@@ -69,14 +69,20 @@ class Screen:
 
     def event(self, event: Event, elapsed_s: float) -> None:
         """A step of the story, `elapsed_s` after the promotion."""
-        style = MARKS.get(event.step, "")
+        self._told(NAMES[event.step], MARKS.get(event.step, ""), event.lines, elapsed_s)
+
+    def _told(self, name: str, style: str, lines: Sequence[str], elapsed_s: float) -> None:
         head = Text(f"  {elapsed_s:+6.1f} s  ")
-        head.append(f"{NAMES[event.step]:<24}", f"bold {style}".strip())
-        first, *others = event.lines
+        head.append(f"{name:<24}", f"bold {style}".strip())
+        first, *others = lines
         head.append(first)
         self._console.print(head, soft_wrap=True)
         for other in others:
             self.line(f"{'':36}{other}")
+
+    def finding(self, title: str, lines: Sequence[str], elapsed_s: float) -> None:
+        """What an analyzer found, laid out as an event."""
+        self._told(title, "magenta", lines, elapsed_s)
 
     def seconds(self, figures: Mapping[str, float]) -> None:
         """The times of the story."""

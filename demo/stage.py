@@ -14,6 +14,7 @@ from pathlib import Path
 from demo.children import Child, Children
 from demo.receiver import SECRET_VARIABLE
 from demo.releases import TARGET
+from demo.survey import Planted
 
 HIDDEN = ("TRACEWARDEN_", "OTEL_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -37,6 +38,19 @@ alerting:
       name: automation
       url: {receiver}/webhook
       secret: {secret}
+analysis:
+  analyzers: [drift, toxicity, grounding, quality]
+  poll_s: 1
+  drift:            # seconds instead of hours and days
+    scales: ["5s"]
+    reference_units: 6
+    min_reference: 150
+    min_window: 40
+    false_alarm_rate: 0.01
+  toxicity:
+    model: none     # the screen alone: Detoxify's weights are not part of the installation
+  report:
+    channels: [on-call, automation]
 outgoing:
   allowed_networks: [127.0.0.0/8]  # the receiver of this demo; otherwise only public addresses are called
 """
@@ -54,6 +68,11 @@ class Stage:
     otlp: str
     receiver: str
     provider: str
+
+    @property
+    def planted(self) -> Planted:
+        """Where the applications note what they planted."""
+        return Planted(support=self.folder / "planted-support.jsonl", search=self.folder / "planted-search.jsonl")
 
 
 def set_up(children: Children, folder: Path, seed: int, told: Told) -> Stage:
@@ -81,11 +100,22 @@ def set_up(children: Children, folder: Path, seed: int, told: Told) -> Stage:
     return Stage(folder, settings, addresses["api"], addresses["otlp-http"], receiver, provider)
 
 
-def open_assistant(children: Children, stage: Stage, rate: float, seed: int) -> Child:
-    """Start the assistant with its gateway and its customers; it serves once a release is promoted."""
+def open_assistant(children: Children, stage: Stage, rate: float, seed: int, new_intents_after_s: float) -> Child:
+    """Start the assistant with its gateway and its customers; it serves once a release is promoted.
+
+    `new_intents_after_s`: seconds from then until customers ask about a new topic; inf: they never do.
+    """
     places = ["--api", stage.api, "--otlp", stage.otlp, "--provider", stage.provider, "--target", TARGET]
-    command = module("assistant", *places, "--rate", str(rate), "--seed", str(seed))
+    planting = ["--planted", str(stage.planted.support), "--new-intents-after-s", str(new_intents_after_s)]
+    command = module("assistant", *places, *planting, "--rate", str(rate), "--seed", str(seed))
     return children.start("assistant", command, clean_environment())
+
+
+def open_handbook_search(children: Children, stage: Stage, rate: float, seed: int) -> Child:
+    """Start the retrieval assistant with its users."""
+    places = ["--otlp", stage.otlp, "--provider", stage.provider, "--planted", str(stage.planted.search)]
+    command = module("handbook_search", *places, "--rate", str(rate), "--seed", str(seed))
+    return children.start("handbook-search", command, clean_environment())
 
 
 def module(name: str, *arguments: str) -> list[str]:

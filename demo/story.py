@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from demo.observer import Observer
 from demo.releases import BASELINE, CANDIDATE, TARGET, content_of
 from demo.screen import Screen
 from demo.timeline import (
@@ -47,8 +48,9 @@ class Pace:
 class Storyteller:
     """Plays one story. `alive` raises when a process of the demo is gone."""
 
-    def __init__(self, watch: Watch, screen: Screen, pace: Pace, alive: Callable[[], None]) -> None:
+    def __init__(self, watch: Watch, observer: Observer, screen: Screen, pace: Pace, alive: Callable[[], None]) -> None:
         self._watch = watch
+        self._observer = observer
         self._screen = screen
         self._pace = pace
         self._alive = alive
@@ -66,6 +68,7 @@ class Storyteller:
         Raises:
             StoryError: there is no traffic.
         """
+        self._screen.title(f"Timeline, in seconds after {BASELINE} was promoted: it serves alone")
         begun = time.monotonic()
         first: float | None = None
         while first is None or time.monotonic() - first < self._pace.baseline_s:
@@ -78,6 +81,7 @@ class Storyteller:
                 raise StoryError(f"no request of {BASELINE} was visible within {TRAFFIC_LIMIT_S:g} s")
             left = self._pace.baseline_s - (now - first) if first is not None else self._pace.baseline_s
             self._screen.progress(f"{BASELINE} serves alone: {served} requests so far, {max(left, 0):.0f} s to go")
+            await self._observer.look(since, since)
             await asyncio.sleep(1)
         self._screen.entry("baseline", f"{served} requests of {BASELINE} in {self._pace.baseline_s:g} s")
 
@@ -89,7 +93,7 @@ class Storyteller:
         """
         promoted = await self._promote("its prompt asks for thorough answers")
         told: dict[Step, Event] = {}
-        while len(told) < len(LIMITS_S):
+        while len(told) < len(LIMITS_S) or self._observer.missing(promoted):
             snapshot = await self._look(promoted)
             for event in events_of(snapshot):
                 if event.step not in told:
@@ -98,7 +102,8 @@ class Storyteller:
             problem = failure_of(snapshot) or overdue(told, _elapsed_s(promoted))
             if problem is not None:
                 raise StoryError(problem)
-            self._screen.progress(_progress(snapshot, told))
+            await self._observer.look(since, promoted)
+            self._screen.progress(self._progress(snapshot, told, promoted))
             await asyncio.sleep(LOOK_EVERY_S)
         return await self._account(since, promoted, told)
 
@@ -115,14 +120,17 @@ class Storyteller:
             if problem is not None:
                 raise StoryError(problem)
             served, elapsed_s = snapshot.requests.get(CANDIDATE, 0), _elapsed_s(promoted)
-            if elapsed_s >= self._pace.healthy_s and served >= self._pace.healthy_requests:
+            await self._observer.look(since, promoted)
+            missing = self._observer.missing(promoted)
+            if elapsed_s >= self._pace.healthy_s and served >= self._pace.healthy_requests and not missing:
                 break
             if elapsed_s > self._pace.healthy_s + 10 * TRAFFIC_LIMIT_S:
-                raise StoryError(f"{CANDIDATE} served {served} requests only; {self._pace.healthy_requests} are needed")
+                waited = f", and {' and '.join(missing)} said nothing" if missing else ""
+                raise StoryError(f"{CANDIDATE} served {served} requests; {self._pace.healthy_requests} are needed{waited}")
             self._screen.progress(f"no alert after {elapsed_s:.0f} s and {served} requests of {CANDIDATE}")
             await asyncio.sleep(LOOK_EVERY_S)
         self._screen.line(
-            f"  {elapsed_s:+6.1f} s  no alert, no message, no rollback: {served} requests of {CANDIDATE}", "green"
+            f"  {elapsed_s:+6.1f} s  no alert, no message, no rollback, no drift: {served} requests of {CANDIDATE}", "green"
         )
         return {"watched_s": round(elapsed_s, 1), "requests": served, "comparisons": await self._compare(since)}
 
@@ -133,6 +141,12 @@ class Storyteller:
     async def _look(self, promoted: datetime) -> Snapshot:
         self._alive()
         return await self._watch.look(promoted)
+
+    def _progress(self, snapshot: Snapshot, told: dict[Step, Event], promoted: datetime) -> str:
+        missing = self._observer.missing(promoted)
+        if len(told) == len(LIMITS_S) and missing:
+            return f"waiting for {' and '.join(missing)}"
+        return _progress(snapshot, told)
 
     async def _account(self, since: datetime, promoted: datetime, told: dict[Step, Event]) -> dict[str, Any]:
         figures = seconds_since_first_span(list(told.values()))

@@ -49,6 +49,18 @@ class Watch:
         answer = await self._post(f"/v1/targets/{TARGET}:promote", {"release": release, "reason": "demo"})
         return datetime.fromisoformat(answer["changed_at"])
 
+    async def report(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """Have a report made of a range."""
+        return await self._post("/v1/reports", {"from": start.isoformat(), "to": end.isoformat()})
+
+    async def page(self, path: str) -> bytes:
+        """A document of the API as it is.
+
+        Raises:
+            WatchError: there is none.
+        """
+        return _checked(await self._api.get(path)).content
+
     async def look(self, since: datetime) -> Snapshot:
         """Everything that happened to the target since a moment."""
         return Snapshot(
@@ -98,7 +110,11 @@ class Watch:
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
+    read: dict[str, Any] = _checked(answer).json()
+    return read
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_error:
         raise WatchError(f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:500]}")
-    read: dict[str, Any] = answer.json()
-    return read
+    return answer

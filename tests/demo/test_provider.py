@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from demo.answers import MEDIAN_ANSWER_TOKENS, PrefixCache, answer_text, answer_tokens, complete, count_tokens
+from demo.inquiries import QUESTIONS, REFUSAL
 from demo.provider import StubProvider, duration_s
 from demo.releases import content_of
 
@@ -86,3 +87,24 @@ async def test_what_it_cannot_answer_is_refused(asked: dict[str, object], why: s
         answer = await http.post("/v1/chat/completions", json=asked)
     assert answer.status_code == 400
     assert why in answer.json()["error"]["message"]
+
+
+async def test_questions_of_the_handbook_search_get_answers_of_their_own() -> None:
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTIONS[-1]}]}
+    async with client() as http:
+        found = (await http.post("/v1/chat/completions", json=asked)).json()
+    assert found["choices"][0]["message"]["content"] == REFUSAL
+    assert found["usage"]["completion_tokens"] == count_tokens(REFUSAL)
+
+
+async def test_they_leave_the_answers_of_the_support_desk_as_they_were() -> None:
+    support = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Where is my parcel?"}]}
+    inquiry = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTIONS[0]}]}
+    texts = []
+    for before in ([], [inquiry, inquiry]):
+        async with client() as http:
+            for asked in before:
+                await http.post("/v1/chat/completions", json=asked)
+            answer = (await http.post("/v1/chat/completions", json=support)).json()
+        texts.append(answer["choices"][0]["message"]["content"])
+    assert texts[0] == texts[1]
