@@ -131,7 +131,8 @@ def _drift(drift: Drift) -> list[Finding]:
 
 
 def _drifted(stream: DriftStream) -> str:
-    where = ", ".join(wording.short(value, 40) for value in stream.labels.values() if value) or "the project"
+    names = dict.fromkeys(wording.short(value, 40) for value in stream.labels.values() if value)
+    where = ", ".join(names) or "the project"
     since = f" since about {stream.onset:%d %b %H:%M} UTC" if stream.onset else ""
     new = stream.clusters[0] if stream.clusters else None
     about = f"; most of all there is more like “{wording.short(new.text, 80)}”" if new else ""

@@ -51,6 +51,7 @@ SHORT = {
 }
 MOST_TICKS = 9
 MOST_SERVICES = 10
+MOST_BARS = 8
 
 
 def render(report: Report) -> str:
@@ -111,7 +112,7 @@ def _drawings(report: Report) -> dict[str, Any]:
         "coverage_bar": coverage_bar,
         "part_bar": partial(part_bar, parts=report.cost.parts),
         "group_bar": partial(group_bar, groups=report.cost.groups),
-        "incident_line": partial(incident_line, report),
+        "incident_bars": partial(incident_bars, report),
     }
 
 
@@ -129,7 +130,8 @@ def mark_of(figure: Figure, level: float) -> str:
 
 def signed_dollars(value: float) -> str:
     """+$4.20, −$1.10."""
-    return f"+{wording.dollars(value)}" if value > 0 else wording.dollars(value)
+    text = wording.dollars(value)
+    return f"+{text}" if value > 0 and text != "$0" else text
 
 
 def coverage_text(row: CoverageRow) -> str:
@@ -221,7 +223,7 @@ def coverage_bar(row: CoverageRow) -> Markup:
 def part_bar(part: CostPart, parts: Sequence[CostPart]) -> Markup:
     """One addend of a change of cost, from zero."""
     low, high = min([0.0, *(each.usd for each in parts)]), max([0.0, *(each.usd for each in parts)])
-    return charts.bars([(0.0, part.usd, "up" if part.usd > 0 else "down")], low, high, part.name, signed_dollars(part.usd))
+    return charts.bars([(0.0, part.usd, "now")], low, high, part.name, signed_dollars(part.usd))
 
 
 def group_bar(group: CostGroup, groups: Sequence[CostGroup]) -> Markup:
@@ -232,14 +234,21 @@ def group_bar(group: CostGroup, groups: Sequence[CostGroup]) -> Markup:
     return charts.interval(mark, 0.0, largest, wording.name(group.name), told)
 
 
-def incident_line(report: Report) -> Markup:
-    """Alerts and rollbacks over the range."""
+def incident_bars(report: Report) -> list[tuple[str, Markup, str]]:
+    """Name, drawing and length of each alert, and of all rollbacks together."""
     edges = [point.start for point in report.overview["requests.count"].points] + [report.end]
     css = {"critical": "alarm", "info": "note"}
-    alerts = [(alert.fired_at, alert.resolved_at, css.get(alert.severity, "watch")) for alert in report.incidents.alerts]
-    rollbacks = [(rollback.created_at, rollback.created_at, "good") for rollback in report.incidents.rollbacks]
-    told = f"{len(alerts)} alerts and {len(rollbacks)} rollbacks"
-    return charts.timeline([*sorted(alerts, key=lambda event: event[2] == "alarm"), *rollbacks], edges, "When", told)
+    rows = []
+    for alert in report.incidents.alerts[:MOST_BARS]:
+        lasted = wording.length((alert.resolved_at - alert.fired_at).total_seconds()) if alert.resolved_at else "still firing"
+        event = (alert.fired_at, alert.resolved_at, css.get(alert.severity, "watch"))
+        told = f"from {wording.moment(alert.fired_at, report.time_zone)}, {lasted}"
+        rows.append((alert.title, charts.timeline([event], edges, wording.name(alert.title), told), lasted))
+    begun = [rollback.created_at for rollback in report.incidents.rollbacks]
+    if begun:
+        told = f"{len(begun)} begun"
+        rows.append(("rollbacks", charts.timeline([(at, at, "good") for at in begun], edges, "Rollbacks", told), told))
+    return rows
 
 
 def _top(figure: Figure) -> float:

@@ -57,17 +57,20 @@ def count(value: float) -> str:
 
 def percent(share: float) -> str:
     """3.2 %, 0.04 %, 100 %."""
-    return signed_text(share, f"{_three(abs(share) * 100)}{THIN}%")
+    size = abs(share) * 100
+    return signed_text(share, f"{_digits(size, 2 if size < 10 else 3)}{THIN}%")
 
 
 def dollars(value: float) -> str:
     """$1,234, $12.30, $0.0042."""
     size = abs(value)
+    if size < 5e-7:  # less than the least price of a token: what is left is rounding
+        return "$0"
     if size >= 1e6:
         return signed_text(value, f"${count(size)}")
     if size >= 1000:
         return signed_text(value, f"${size:,.0f}")
-    return signed_text(value, f"${size:.2f}" if size >= 0.1 or size == 0 else f"${size:.2g}")
+    return signed_text(value, f"${size:.2f}" if size >= 0.1 else f"${_digits(size, 2)}")
 
 
 def milliseconds(value: float) -> str:
