@@ -238,4 +238,9 @@ def _sketch_row(
 def _sample(item: Item) -> tuple[Any, ...]:
     span = item.span
     ids = bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id)
-    return span.release, span.model, *ids, span.time, span.received_at, item.text[:PREVIEW_CHARS]
+    return span.release, span.model, *ids, span.time, span.received_at, _storable(item.text[:PREVIEW_CHARS])
+
+
+def _storable(text: str) -> str:
+    """Without halves of surrogate pairs, which are no UTF-8."""
+    return text.encode("utf-8", "replace").decode()

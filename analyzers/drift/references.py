@@ -118,7 +118,8 @@ class References:
             created_at=now,
         )
         await self._control.write(lambda connection: put_reference(connection, stored))
-        known = Known(replace(stored, state={}), reference)
+        # As it is read back after a restart, to the last digit: the same decisions then.
+        known = Known(replace(stored, state={}), Reference.from_state(stored.state))
         self._ids[stream.project, stream.key, scale, embedder] = stored.id
         self._known[stored.id] = known
         return known
