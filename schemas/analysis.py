@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-BUILT_IN = ("drift", "grounding", "quality")
+BUILT_IN = ("drift", "toxicity", "grounding", "quality")
 
 
 class EmbedderSettings(Section):
