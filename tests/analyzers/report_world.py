@@ -112,17 +112,21 @@ def _looks(start: datetime) -> Iterator[LookRow]:
         if not drifts:
             yield base
             continue
-        changed = {
-            "verdict": "drift",
-            "alarm": 1,
-            "effect": 0.19,
-            "effect_low": 0.13,
-            "effect_high": 0.25,
-            "second_opinion": 1.2,
-        }
-        strong = replace(base, score=4.1 + day, onset=start + timedelta(days=3), evidence=json.dumps(EVIDENCE), **changed,
-                         reason="2d window: score 10.1, alarm above 4.1")  # fmt: skip
-        yield strong
+        yield (
+            strong := replace(
+                base,
+                verdict="drift",
+                alarm=1,
+                effect=0.19,
+                effect_low=0.13,
+                effect_high=0.25,
+                second_opinion=1.2,
+                score=4.1 + day,
+                onset=start + timedelta(days=3),
+                evidence=json.dumps(EVIDENCE),
+                reason="2d window: score 10.1, alarm above 4.1",
+            )
+        )
         yield replace(strong, slice_release="2026-11-a")
 
 
