@@ -5,10 +5,9 @@ A `Figure` names the metric and labels it was read with, so that anybody can ask
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from schemas.api.base import Time
 
@@ -358,11 +357,3 @@ class Report(Part):
         found = [*self.overview.values(), *(figure for row in rows for figure in row.figures.values())]
         found += [figure for judgement in self.judgements for figure in (judgement.figure, *judgement.services)]
         return found + ([self.cost.unpriced] if self.cost.unpriced else [])
-
-
-class Range(Part):
-    """What a report is asked for."""
-
-    start: datetime
-    end: datetime
-    time_zone: str = Field("UTC")

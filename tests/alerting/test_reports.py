@@ -21,7 +21,7 @@ from alerting.notifiers import Envelope, build_endpoints, slack, webhook
 from alerting.outbox import claim_message
 from alerting.reports import ReportNotice, announce_report
 from schemas.control.core import projects
-from schemas.sections import SlackChannel, WebhookChannel
+from schemas.sections import Channel, SlackChannel, WebhookChannel
 from storage.control import ControlDatabase, sqlite_url
 from storage.deliveries import list_deliveries, sync_channels
 from storage.silences import insert_silence, new_silence
@@ -99,7 +99,7 @@ async def test_a_report_has_a_message_to_itself_on_each_channel(control: Control
 
 async def test_it_arrives_signed_and_once(control: ControlDatabase) -> None:
     async with receiver() as found, GuardedClient([ip_network("127.0.0.0/8")], timeout_s=5) as client:
-        channels = [
+        channels: list[Channel] = [
             WebhookChannel(name="ops", url=found.url, secret=SecretStr(SECRET)),
             SlackChannel(name="team", url=SecretStr(found.url)),
         ]

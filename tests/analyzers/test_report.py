@@ -169,7 +169,7 @@ def _renamed(row: ServiceRow, name: str) -> ServiceRow:
 async def test_a_project_that_fell_silent_is_alarming(sources: Sources) -> None:
     start, end = this_week()
     await fill(sources.store, sources.control, start - timedelta(days=7), scale=0.1)
-    report = await collect(sources, PROJECT, Period(start, end), time_zone="UTC", created_by="ann")
+    report = await collect(sources, PROJECT, Period(start, end), time_zone="Europe/Berlin", created_by="ann")
     assert report.alarming
     assert report.headline.startswith("No spans arrived at all; in the range compared with there were ")
     assert all(figure.value is None for figure in report.figures())
