@@ -1,0 +1,89 @@
+"""A look at drift: reading the units of a stream and deciding, at 28 days of units whatever stood behind them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.drift.decision import Seen, consecutive, decide
+from analyzers.drift.reference import Reference, build, scan_of, sketch_of
+from analyzers.stats.mean_embedding import FEATURES
+from schemas.analysis import DriftSettings
+from schemas.drift import Slice, Stream
+from storage.clickhouse import ClickHouseStore
+from storage.drift import LookRow, insert_looks, read_units
+from storage.migrations import migrate_store
+
+STREAMS, DAYS, TEXTS_PER_HOUR = 20, 42, 20_000
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+COLUMNS = (
+    "unit_s project part embedder slice_service slice_target slice_release slice_model unit n weight squares sums square_sums"
+)
+
+Result = dict[str, Any]
+
+
+async def look(folder: Path) -> Result:
+    """Milliseconds of a look at each scale, over streams of 20,000 texts an hour, and CPU milliseconds beside them."""
+    store = ClickHouseStore(f"chdb://{folder.resolve() / 'chdb'}", threads=1)
+    await migrate_store(store)
+    rng = np.random.default_rng(1)
+    streams = [Stream("p", "prompt", Slice("service", f"target {number}")) for number in range(STREAMS)]
+    for day in range(DAYS):
+        await _insert_day(store, streams, START + day * DAY, rng)
+    found = {scale: await _looks(store, streams, scale, unit) for scale, unit in (("1h", HOUR), ("1d", DAY))}
+    await store.close()
+    return found
+
+
+async def _insert_day(store: ClickHouseStore, streams: list[Stream], day: datetime, rng: np.random.Generator) -> None:
+    rows: list[list[Any]] = []
+    for stream in streams:
+        hours = [_sums(TEXTS_PER_HOUR, rng) for _ in range(24)]
+        rows += [_row(stream, 3600, day + number * HOUR, TEXTS_PER_HOUR, sums) for number, sums in enumerate(hours)]
+        rows.append(_row(stream, 86400, day, 24 * TEXTS_PER_HOUR, np.sum(hours, axis=0)))
+    await store.insert_rows("embedding_units", COLUMNS.split(), rows)
+
+
+def _sums(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.asarray(n * 0.02 + rng.normal(size=FEATURES) * np.sqrt(n / FEATURES))
+
+
+def _row(stream: Stream, unit_s: int, at: datetime, n: int, sums: NDArray[np.float64]) -> list[Any]:
+    own = stream.slice
+    labels = [stream.project, stream.part, "e", own.service, own.target, own.release, own.model]
+    return [unit_s, *labels, at, n, float(n), float(n), sums.tolist(), [n / FEATURES] * FEATURES]
+
+
+async def _looks(store: ClickHouseStore, streams: list[Stream], scale: str, unit: timedelta) -> Result:
+    settings = DriftSettings()
+    end = START + DAYS * DAY
+    stored = await read_units(store, streams[0], unit, START, START + 14 * DAY)
+    sample = np.random.default_rng(2).normal(size=(2000, FEATURES)) / np.sqrt(FEATURES)
+    scan = scan_of(DriftSettings(scales=(scale,)), unit)
+    reference = build([sketch_of(row) for row in stored], sample, scan, settings.false_alarm_rate, settings.min_reference, 1)
+    wall_ms, cpu_ms = [], []
+    for stream in streams * 3:
+        began, used = time.perf_counter(), time.process_time()
+        row = await _look(store, stream, scale, unit, end, reference)
+        wall_ms.append(1000 * (time.perf_counter() - began))
+        cpu_ms.append(1000 * (time.process_time() - used))
+        await insert_looks(store, [row])
+    return {"ms": float(np.median(wall_ms)), "p95_ms": float(np.quantile(wall_ms, 0.95)), "cpu_ms": float(np.median(cpu_ms))}
+
+
+async def _look(
+    store: ClickHouseStore, stream: Stream, scale: str, unit: timedelta, end: datetime, reference: Reference
+) -> LookRow:
+    start = end - max(reference.scan.windows) * unit
+    rows = await read_units(store, stream, unit, start, end)
+    units = consecutive({row.start: sketch_of(row) for row in rows}, start, end, unit)
+    own = stream.slice
+    labels = (stream.project, end, stream.part, scale, own.service, own.target, own.release, own.model)
+    return decide(LookRow(*labels, "e", "no-data", "", units[-1].count, end), reference, Seen(units, unit, ()))
