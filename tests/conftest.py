@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.storage.fixtures_control",
     "tests.ingest.fixtures",
     "tests.api.read_fixtures",
+    "tests.api.feedback_fixtures",
 ]
