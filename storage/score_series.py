@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.metrics import LookMetric, ScoreMetric
 from storage.scope import Axis, ProjectReader, Range, looks_of, scores_of
@@ -46,7 +46,7 @@ async def read_scores(reader: ProjectReader, metric: ScoreMetric, query: MetricQ
         StoreError: the store refused, or a limit was reached.
     """
     labels = {name: f"by_{SCORE_COLUMNS[name]}" for name in dict.fromkeys((*query.group_by, "scorer"))}
-    source = scored(metric, query.axis, query.filters, chosen="scorer" not in query.group_by)
+    source = scored(metric, query.axis, query.filters, chosen="scorer" not in query.group_by, by=query.group_by)
     keys = ", ".join([*labels.values(), "t"])
     columns = ", ".join(f"{SCORE_COLUMNS[name]} AS {column}" for name, column in labels.items())
     sql = (
@@ -60,16 +60,29 @@ async def read_scores(reader: ProjectReader, metric: ScoreMetric, query: MetricQ
     return gathered(rows, labels, steps, reader.bounds, nothing=None, always=always)
 
 
-def scored(metric: ScoreMetric, axis: Axis, filters: Mapping[str, str], *, chosen: bool, judged: bool = True) -> str:
-    """`FROM scores` of a metric and filters; `chosen`: of the scorer with the newest ones. `judged`: without abstentions."""
+def scored(
+    metric: ScoreMetric,
+    axis: Axis,
+    filters: Mapping[str, str],
+    *,
+    chosen: bool,
+    judged: bool = True,
+    by: Sequence[str] = (),
+) -> str:
+    """`FROM scores` of a metric and filters; `chosen`: of the scorer with the newest ones. `judged`: without abstentions.
+
+    Where one groups `by` service, each service has its own newest scorer: a calibrated service has one that no other has.
+    """
     conditions = ["name = {score:String}", "part = {part:String}", "source = {source:String}", *_equal(filters)]
     if judged:
         conditions.append(score_known(metric))
     source = f"{scores_of(axis, late=metric.source == 'human')} AND {' AND '.join(conditions)}"
     if not chosen or filters.get("scorer"):
         return source
-    newest = f"(SELECT argMax(scorer, ({at_column(axis)}, scored_at, scorer)) {source})"
-    return f"{source} AND scorer = {newest}"
+    newest = f"argMax(scorer, ({at_column(axis)}, scored_at, scorer))"
+    if "service" in by:
+        return f"{source} AND (service, scorer) IN (SELECT service, {newest} {source} GROUP BY service)"
+    return f"{source} AND scorer = (SELECT {newest} {source})"
 
 
 def score_known(metric: ScoreMetric) -> str:

@@ -156,3 +156,18 @@ def test_third_parties_declare_metrics_once(monkeypatch: pytest.MonkeyPatch) -> 
         declared(width=0.0)
     with pytest.raises(ValueError, match="kind"):
         ScoreMetric("mine.other", "", "", "count", "score", score="mine")
+
+
+async def test_grouped_by_service_each_has_its_own_newest_scorer(store: ClickHouseStore) -> None:
+    rows = [
+        score(1, flagged=1, service="a", scorer="g@1"),
+        score(2, flagged=0, service="a", scorer="g@1+cal_a"),
+        score(3, flagged=1, service="b", scorer="g@1"),
+    ]
+    await insert_scores(store, rows)
+    assert await points(store, "toxicity.share", group_by=("service",)) == {
+        ("a", "g@1+cal_a"): [(0.0, 1)],
+        ("b", "g@1"): [(1.0, 1)],
+    }
+    assert await points(store, "toxicity.share") == {("g@1",): [(1.0, 2)]}
+    assert await points(store, "toxicity.share", filters={"service": "a"}) == {("g@1+cal_a",): [(0.0, 1)]}
