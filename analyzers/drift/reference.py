@@ -56,7 +56,7 @@ class Reference:
         return {
             "sketch": {"count": self.sketch.count, "weight": self.sketch.weight, "squares": self.sketch.squares},
             "sums": _packed(self.sketch.total, np.float64),
-            "directions": _packed(lens.directions, np.float32),
+            "directions": _packed(lens.directions, np.float16),
             "scales": _packed(lens.scales, np.float64),
             "rest": lens.rest,
             "largest": lens.largest,
@@ -80,7 +80,7 @@ class Reference:
     def from_state(cls, state: Mapping[str, Any]) -> Reference:
         """The opposite of `state`."""
         total = _unpacked(state["sums"], np.float64)
-        directions = _unpacked(state["directions"], np.float32).reshape(-1, len(total))
+        directions = _unpacked(state["directions"], np.float16).reshape(-1, len(total))
         moments = {**state["moments"], "traces": np.array(state["moments"]["traces"])}
         moments["products"] = np.array(state["moments"]["products"])
         return cls(

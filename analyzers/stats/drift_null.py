@@ -2,7 +2,7 @@
 
 Differences of means are looked at through a lens that weakens the directions in which single texts vary anyway,
 
-    A = √λ₁ · (Σ̂ + λI)^(-1/2),      λ = λ₁/10, λ₁ the largest eigenvalue of Σ̂, the covariance of φ(x).
+    A = √λ₁ · (Σ̂ + λI)^(-1/2),      λ = .03 λ₁, λ₁ the largest eigenvalue of Σ̂, the covariance of φ(x).
 
 That makes T the kernel Fisher discriminant statistic (Harchaoui, Bach & Moulines 2007; Hagrass, Sriperumbudur & Li 2022 show
 that MMD by itself is not optimal): on public intents it finds a change in half the time. Half of the sampled texts make the
@@ -19,8 +19,9 @@ block means beyond sampling noise, by the method of moments as in `tolerance.py`
 
     γ²_w = max(0, (Σ_i N_i‖m_i - m̄‖² - (k-1)·tr Σ) / (N - Σ N_i²/N)),      γ²_1 = f + s,   γ²_b = f/b + s,
 
-and their directions from the reference's own units (a multiplier bootstrap of whole units). In the many dimensions of an
-embedding such a trace is known well from few units.
+enlarged by (k-1)/(k-3), because a variance estimated from k means predicts the next one by a heavier tail (as Student's t
+does); their directions come from the reference's own units (a multiplier bootstrap of whole units). In the many dimensions
+of an embedding such a trace is known well from few units.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from analyzers.stats.mean_embedding import Sketch, merged
 
 Floats = NDArray[np.float64]
 
-RIDGE = 0.1
-SHARPENED = 48
+RIDGE = 0.03
+SHARPENED = 96
 FEWEST_SAMPLES = 50
 MOST_DIRECTIONS = 32
 
@@ -183,6 +184,7 @@ def _model(units: Sequence[Sketch], eigenvalues: Floats) -> NullModel:
     block, trace = max(1, len(units) // 2), float(eigenvalues.sum())
     blocks = [merged(units[start : start + block]) for start in range(0, block * (len(units) // block), block)]
     fast, slow = components(between(units, trace), between(blocks, trace), block)
+    fast, slow = fast * predictive(len(units)), slow * predictive(len(units))
     spread = _directions(units)
     return NullModel(
         n=merged(units).n,
@@ -211,6 +213,11 @@ def components(of_units: float, of_blocks: float, block: int) -> tuple[float, fl
         return of_units, 0.0
     slow = max(0.0, (of_blocks - of_units / block) / (1 - 1 / block))
     return max(0.0, of_units - slow), slow
+
+
+def predictive(k: int) -> float:
+    """(k-1)/(k-3), at most 3: how much wider the next of normal values is expected to lie than k of them vary."""
+    return (k - 1) / (k - 3) if k > 4 else 3.0
 
 
 def _directions(sketches: Sequence[Sketch]) -> Floats:
