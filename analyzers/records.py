@@ -122,12 +122,14 @@ def coverage_rows(
         if score.value is None or not math.isfinite(score.value):
             reason = NOT_A_NUMBER if score.value is not None else score.reason or "no-value"
             abstained.setdefault(_coverage_key(score.span), Counter())[f"{score.name}: {reason}"] += 1
+    # Of a slice whose scores are signed by several, the first stands for them: a replay must give the same row.
+    signed = {_coverage_key(score.span): score.scorer for score in reversed(scores) if score.scorer}
     partition = wanted[0].log_partition if wanted else 0
     return [
         CoverageRow(
             project=key[0],
             analyzer=analyzer.name,
-            scorer=scorer_of(analyzer),
+            scorer=signed.get(key, scorer_of(analyzer)),
             log_partition=partition,
             first_offset=first_offset,
             time=key[1],

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from analyzers.contract import Batch, Findings, Part, Score, SpanText
+from analyzers.contract import AnalyzerUnavailableError, Batch, Findings, Part, Score, SpanText
 from analyzers.embedding.embedder import Embedder, ModelUnavailableError
 from analyzers.embedding.windows import Window, windows
 from analyzers.resources import Resources
@@ -32,8 +32,46 @@ _log = structlog.get_logger("analyzers.toxicity")
 T = TypeVar("T")
 
 
-def create(resources: Resources) -> ToxicityAnalyzer:
-    """The analyzer with its models loaded, which takes seconds; better called on a thread.
+def create(resources: Resources) -> LoadedWhenNeeded:
+    """The analyzer; its models are loaded, on a thread, when there is something to score."""
+    return LoadedWhenNeeded(resources)
+
+
+class LoadedWhenNeeded:
+    """The analyzer of toxicity before and after its models are loaded."""
+
+    name = "toxicity"
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._loaded: ToxicityAnalyzer | None = None
+
+    @property
+    def version(self) -> str:
+        """What the scores are signed with; unknown until the models are loaded."""
+        return self._loaded.version if self._loaded is not None else "not-loaded"
+
+    def texts(self, span: SpanText) -> Sequence[str]:
+        """Prompt and completion, where there are any."""
+        return [text for _, text in _parts(span)]
+
+    async def analyze(self, batch: Batch) -> Findings:
+        """A score for each prompt and each completion.
+
+        Raises:
+            AnalyzerUnavailableError: the embeddings that the screen reads cannot be had; the message names the fix.
+        """
+        if self._loaded is None:
+            try:
+                running = asyncio.get_running_loop()
+                self._loaded = await running.run_in_executor(self._resources.threads, load, self._resources)
+            except ModelUnavailableError as error:
+                raise AnalyzerUnavailableError(str(error)) from error
+        return await self._loaded.analyze(batch)
+
+
+def load(resources: Resources) -> ToxicityAnalyzer:
+    """The analyzer with its models, which takes seconds.
 
     Raises:
         ModelUnavailableError: the embeddings that the screen reads cannot be had.
@@ -92,10 +130,6 @@ class ToxicityAnalyzer:
         self._reads_any_script = big_model is not None and settings.model == "multilingual"
         self.scorer = _scorer(settings, screen, embedder.version, big_model.version if big_model else "")
         self.version = self.scorer
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """Prompt and completion, where there are any."""
-        return [text for _, text in _parts(span)]
 
     async def analyze(self, batch: Batch) -> Findings:
         """A score for each prompt and each completion; identical texts are judged once."""

@@ -219,11 +219,15 @@ async def test_kept_seats_are_prolonged_or_reported_lost(
             clock.now += LEASE / 2
             await asyncio.sleep(0.1)
         assert [each async for each in two.take("length", [0])] == []
-    with pytest.raises(LeaseLostError):
+
+    async def taken_over() -> None:
         async with one.kept(*held[0]):
             clock.now += LEASE
             assert [each async for each in two.take("length", [0])] != []
             await asyncio.sleep(0.1)
+
+    with pytest.raises(LeaseLostError):
+        await taken_over()
 
 
 async def test_says_how_far_it_is(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:

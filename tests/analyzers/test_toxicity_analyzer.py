@@ -14,10 +14,10 @@ import pytest
 import structlog
 from numpy.typing import NDArray
 
-from analyzers.contract import Batch, Message, Part, Score, SpanText
+from analyzers.contract import AnalyzerUnavailableError, Batch, Message, Part, Score, SpanText
 from analyzers.embedding.embedder import Embedder
 from analyzers.resources import Resources
-from analyzers.toxicity.analyzer import MAX_WINDOWS, WINDOW_CHARS, ToxicityAnalyzer, create
+from analyzers.toxicity.analyzer import MAX_WINDOWS, WINDOW_CHARS, LoadedWhenNeeded, ToxicityAnalyzer, create
 from analyzers.toxicity.detoxify import DetoxifyModel
 from analyzers.toxicity.screen import Screen, load_screen
 from schemas.analysis import AnalysisSettings, EmbedderSettings, ToxicitySettings
@@ -143,11 +143,11 @@ def alone(screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor) -> To
     return ToxicityAnalyzer(ToxicitySettings(model="none"), screen, embedder, None, threads)
 
 
-async def scores(analyzer: ToxicityAnalyzer, *spans: SpanText) -> tuple[Score, ...]:
+async def scores(analyzer: ToxicityAnalyzer | LoadedWhenNeeded, *spans: SpanText) -> tuple[Score, ...]:
     return (await analyzer.analyze(Batch(spans=spans))).scores
 
 
-async def values(analyzer: ToxicityAnalyzer, texts: Sequence[str]) -> list[float]:
+async def values(analyzer: ToxicityAnalyzer | LoadedWhenNeeded, texts: Sequence[str]) -> list[float]:
     found = await scores(analyzer, *(span(prompt=text, number=index + 1) for index, text in enumerate(texts)))
     return [score.value for score in found if score.value is not None]
 
@@ -299,9 +299,17 @@ async def test_without_detoxify_it_says_so_once_and_falls_back(
 
 async def test_created_with_a_checkpoint(embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint) -> None:
     analyzer = create(resources(tiny.settings(), embedder, threads))
-    assert analyzer.version.startswith("detoxify-original@")
     (score,) = await scores(analyzer, span(KIND))
     assert score.value is not None
+    assert score.scorer == analyzer.version
+    assert analyzer.version.startswith("detoxify-original@")
+
+
+async def test_without_embeddings_it_waits(threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    missing = Embedder(EmbedderSettings(model=str(tmp_path / "missing")), threads)
+    analyzer = create(resources(ToxicitySettings(model="none"), missing, threads))
+    with pytest.raises(AnalyzerUnavailableError, match="missing"):
+        await scores(analyzer, span(KIND))
 
 
 async def test_with_another_embedder_the_screen_keeps_its_own(threads: ThreadPoolExecutor, tmp_path: Path) -> None:
