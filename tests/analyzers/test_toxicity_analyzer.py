@@ -160,7 +160,8 @@ async def test_prompt_and_completion_apart(alone: ToxicityAnalyzer) -> None:
     assert [score.label for score in found] == ["toxicity", ""]
 
 
-async def test_what_is_not_its_business(alone: ToxicityAnalyzer) -> None:
+async def test_what_is_not_its_business(embedder: Embedder, threads: ThreadPoolExecutor) -> None:
+    alone = create(resources(ToxicitySettings(model="none"), embedder, threads))
     retrieval = span(ATTACK, "document", operation="retrieval")
     assert alone.texts(retrieval) == []
     assert alone.texts(span(" ", "")) == []
