@@ -38,19 +38,21 @@ class DriftSettings(Section):
     """Embedding drift."""
 
     false_alarm_rate: Share = 0.05
-    """Chance that a stream without drift alarms at all within 28 windows of one scale."""
+    """Chance that a stream without drift alarms at all within 28 units of the longest scale; split over the scales."""
     windows: tuple[int, ...] = (1, 2, 4, 7, 14, 28)
     """Lengths of the windows that are compared with the reference, in units of a scale."""
     scales: tuple[str, ...] = ("1h", "1d")
-    """Units of the windows, as durations; each is looked at once per unit, and the false alarm rate is split over them."""
+    """Units of the windows, as durations; at each there is one decision a unit."""
     reference_units: Annotated[int, Field(ge=2)] = 14
-    """Length of the reference in units, where none is pinned: the first complete ones of a stream."""
+    """Length of the reference in units, where none is pinned: the first complete ones of a stream; at least a week's where a
+    unit is shorter than a day and 5 minutes or longer."""
     min_reference: Annotated[int, Field(ge=50)] = 500
     """Texts that a reference needs at least; below it the verdict is `reference-too-small`."""
     min_window: Annotated[int, Field(ge=10)] = 50
     """Texts that a window needs at least."""
     samples_per_hour: Annotated[int, Field(ge=10)] = 200
-    """Embeddings kept for each slice and hour, from which references, exemplars and clusters are made."""
+    """Embeddings kept for each service, target and hour (or unit, where that is shorter), from which references, exemplars and
+    clusters are made."""
 
     @field_validator("scales")
     @classmethod
