@@ -44,15 +44,13 @@ class DriftSettings(Section):
     scales: tuple[str, ...] = ("1h", "1d")
     """Units of the windows, as durations; at each there is one decision a unit."""
     reference_units: Annotated[int, Field(ge=2)] = 14
-    """Length of the reference in units, where none is pinned: the first complete ones of a stream; at least a week's where a
-    unit is shorter than a day and 5 minutes or longer."""
+    """Length of the reference in units, where none is pinned; at least a week of units from 5 minutes up to a day."""
     min_reference: Annotated[int, Field(ge=50)] = 500
     """Texts that a reference needs at least; below it the verdict is `reference-too-small`."""
     min_window: Annotated[int, Field(ge=10)] = 50
     """Texts that a window needs at least."""
     samples_per_hour: Annotated[int, Field(ge=10)] = 200
-    """Embeddings kept for each service, target and hour (or unit, where that is shorter), from which references, exemplars and
-    clusters are made."""
+    """Embeddings kept for each service, target and hour: of them references, exemplars and clusters are made."""
 
     @field_validator("scales")
     @classmethod
