@@ -166,11 +166,11 @@ def doctor_command(
 
 @app.command("report")
 def report_command(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
     start: Annotated[
         str | None, typer.Option("--from", help="RFC 3339 or epoch milliseconds. [default: a week before --to]")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="RFC 3339 or epoch milliseconds, excluded. [default: now]")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files. [default: here]", show_default=False)] = Path(),
     url: Annotated[str | None, typer.Option("--url", help="A Tracewarden to ask, instead of the stores of --data-dir.")] = None,
     key_file: Annotated[Path | None, typer.Option("--key-file", help="File with the API key to ask with.")] = None,
     project: Annotated[
