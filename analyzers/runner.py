@@ -27,7 +27,7 @@ from storage.control import ControlDatabase, ControlError
 from storage.scores import CoverageRow, insert_coverage, insert_scores
 from storage.span_texts import Stretch, cut, read_found_rows, read_span_rows
 
-STRETCH_SPANS = 2_000
+STRETCH_SPANS = 5_000
 ATTEMPTS = 5
 LONGEST_PAUSE_S = 60.0
 
@@ -40,28 +40,40 @@ _log = structlog.get_logger("analysis")
 
 
 class Allowance:
-    """A budget in texts a second, saved up over at most a minute."""
+    """A budget in texts a second, saved up over at most a minute.
+
+    What an analyzer is given is also what it can do: a stretch takes seconds, not minutes, and one second while more waits,
+    so that one slower than its budget looks at a smaller share instead of falling behind.
+    """
 
     SAVED_S = 60.0
+    CALM_S = 10.0
+    BEHIND_S = 1.0
 
     def __init__(self, texts_per_s: float | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate = texts_per_s
+        self._speed = texts_per_s or 0.0
         self._monotonic = monotonic
         self._since = monotonic() - self.SAVED_S
 
-    def take(self) -> int | None:
+    def take(self, *, behind: bool) -> int | None:
         """The texts that may be looked at now; None without a budget."""
         if self._rate is None:
             return None
         now = self._monotonic()
         saved_s = min(now - self._since, self.SAVED_S)
         self._since = now
-        return max(1, round(self._rate * saved_s))
+        most = self._speed * (self.BEHIND_S if behind else self.CALM_S)
+        return max(1, round(min(self._rate * saved_s, most)))
 
-    def give_back(self, texts: int) -> None:
-        """What a stretch did not need."""
-        if self._rate is not None:
-            self._since -= max(0, texts) / self._rate
+    def settle(self, allowance: int | None, texts: int, seconds: float) -> None:
+        """Give back what a stretch did not need, and remember how fast the analyzer was."""
+        if self._rate is None or allowance is None:
+            return
+        self._since -= max(0, allowance - texts) / self._rate
+        if texts and seconds > 0:
+            # Half old, half new: a loaded model or a busy minute passes, and a first stretch that loads it is forgotten soon.
+            self._speed = (self._speed + max(1.0, texts / seconds)) / 2
 
 
 @dataclass(frozen=True)
@@ -148,24 +160,22 @@ class AnalyzerRunner:
         return 0.0
 
     async def _plan(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> Cursor:
-        stretch = self._stretch(seat, cursor, end)
-        planned = replace(
-            cursor, plan=Plan(cursor.next_offset, await cut(self._store, stretch, STRETCH_SPANS), self._allowance.take())
-        )
+        until = await cut(self._store, self._stretch(seat, cursor, end), STRETCH_SPANS)
+        allowance = self._allowance.take(behind=until < end)
+        planned = replace(cursor, plan=Plan(cursor.next_offset, until, allowance))
         await self._write(seat, lease, planned)
         return planned
 
     async def _analyze(self, seat: Seat, lease: tuple[str, int], cursor: Cursor) -> None:
         assert cursor.plan is not None
         reading = await self._read(seat, cursor, cursor.plan)
-        findings = Findings()
+        findings, began = Findings(), time.monotonic()
         if reading.sample.spans:
             with self._instruments.analyzer_seconds.labels(self.analyzer.name).time():
                 findings = await self.analyzer.analyze(reading.batch)
+        self._allowance.settle(cursor.plan.allowance, reading.texts, time.monotonic() - began)
         await self._store_findings(reading, findings, failed=False)
         await self._finish(seat, lease, cursor, reading, "looked_at")
-        if cursor.plan.allowance is not None:
-            self._allowance.give_back(cursor.plan.allowance - reading.texts)
         self._unavailable = ""
 
     async def _read(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:

@@ -141,7 +141,7 @@ class AnalysisSettings(Section):
     analyzers: tuple[str, ...] = BUILT_IN
     """Which run: built-in ones, or names that installed packages register."""
     texts_per_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=lambda: {"drift": 20.0, "toxicity": 20.0, "grounding": 50.0}
+        default_factory=lambda: {"drift": 20.0, "toxicity": 20.0, "grounding": 5.0, "quality": 200.0}
     )
     """Budget of each analyzer in texts a second; what exceeds it is sampled. An analyzer without one looks at every text."""
     poll_s: Seconds = 2.0

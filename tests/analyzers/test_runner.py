@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analyzers.contract import AnalyzerUnavailableError, Context
+from analyzers.runner import Allowance
 from analyzers.seats import LEASE, Seats
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_analysis, read_cursor, write_cursor
 from storage.clickhouse import ClickHouseStore
@@ -70,7 +71,7 @@ async def test_scores_what_came_since_the_last_round(store: ClickHouseStore, con
 
 
 async def test_a_replay_changes_nothing(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
-    runner = runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=0.1)
+    runner = runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=0.6)
     await ingest_spans(store, "shop", [chat(f"q{n}", "x" * n) for n in range(1, 40)], received_at=NOW)
     first = await control.read(lambda connection: read_cursor(connection, SEAT))
     await run_rounds(runner, 1)
@@ -82,7 +83,7 @@ async def test_a_replay_changes_nothing(store: ClickHouseStore, control: Control
     planned = Cursor(first.next_offset, Plan(first.next_offset, done.next_offset, 6), None)
     await control.write(lambda connection: write_cursor(connection, SEAT, planned, NOW))
     clock.now += timedelta(minutes=1)
-    await run_rounds(runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=0.1), 1)
+    await run_rounds(runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=0.6), 1)
 
     stable = [{key: value for key, value in row.items() if key != "scored_at"} for row in await scores(store)]
     assert stable == [{key: value for key, value in row.items() if key != "scored_at"} for row in before]
@@ -143,7 +144,7 @@ async def test_a_small_release_is_not_crowded_out(store: ClickHouseStore, contro
     large = [chat(f"q{n}", f"answer {n}") for n in range(90)]
     small = [chat(f"s{n}", f"reply {n}", attributes={"tracewarden.release": "v2"}) for n in range(4)]
     await ingest_spans(store, "shop", large + small, received_at=NOW)
-    await run_rounds(runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=0.4), 1)
+    await run_rounds(runner_of(LengthAnalyzer(), store, control, clock, texts_per_s=2.4), 1)
     rows = await store.query(
         "SELECT release, count() AS n, sum(weight) AS w FROM scores FINAL GROUP BY release ORDER BY release"
     )
@@ -244,3 +245,28 @@ async def test_says_how_far_it_is(store: ClickHouseStore, control: ControlDataba
     assert await progress(done) == (0, watermark)
     assert await progress({0: done[0] + 3}) == (3, NOW - timedelta(minutes=2))
     assert await progress({0: done[0], 1: 4}) == (4, None)
+
+
+def test_a_budget_is_saved_up_and_what_is_not_needed_is_given_back() -> None:
+    now = [100.0]
+    budget = Allowance(5.0, lambda: now[0])
+    assert budget.take(behind=False) == 50
+    budget.settle(50, 10, 0.1)
+    assert budget.take(behind=False) == 40
+    now[0] += 2
+    assert budget.take(behind=False) == 10
+    now[0] += 1000
+    assert budget.take(behind=False) == 300
+    assert Allowance(None).take(behind=True) is None
+
+
+def test_one_slower_than_its_budget_is_given_what_it_can_do() -> None:
+    now = [0.0]
+    budget = Allowance(100.0, lambda: now[0])
+    for _ in range(20):
+        given = budget.take(behind=True)
+        assert given is not None
+        now[0] += given / 8
+        budget.settle(given, given, given / 8)
+    assert given == 8
+    assert budget.take(behind=False) in range(75, 90)
