@@ -15,7 +15,7 @@ from demo.survey import Survey, is_prompts
 
 Analyzer = Literal["toxicity", "grounding", "quality", "drift"]
 
-LIMITS_S: Mapping[Analyzer, float] = {"toxicity": 120, "grounding": 120, "quality": 120, "drift": 120}
+LIMITS_S: Mapping[Analyzer, float] = {"toxicity": 180, "grounding": 180, "quality": 180, "drift": 180}
 """Seconds after the first request, for drift after the first new question, within which each must have found something."""
 
 ENOUGH: Mapping[Analyzer, int] = {"toxicity": 200, "grounding": 40, "quality": 200}
@@ -148,10 +148,10 @@ def _drift(survey: Survey) -> Callable[[Mapping[str, Any]], Finding]:
     def found(look: Mapping[str, Any]) -> Finding:
         prompts = is_prompts(look)
         name = "drift" if prompts else f"drift of {_stream(look)}"
-        lines = [f"{_stream(look)}: {look['reason']}", _distance(look)]
+        lines = [f"{_stream(look)}, up to {_time(look['time']):%H:%M:%S}: {look['reason']}", _distance(look)]
         if prompts:
             lines += [*_planted_intents(survey.support), *_exemplars(look), coverage_line(survey, "drift")]
-        return Finding(name, "drift", _time(look["time"]), tuple(lines))
+        return Finding(name, "drift", survey.now, tuple(lines))
 
     return found
 
@@ -197,7 +197,7 @@ def _exemplars(look: Mapping[str, Any]) -> list[str]:
     grown = max(differences["clusters"], key=lambda one: float(one["share_now"] - one["share_then"]), default=None)
     if grown is not None and grown["examples"]:
         said = f"{percent(grown['share_now'])} now, {percent(grown['share_then'])} in the reference"
-        lines.append(f"a group of them has a share of {said}")
+        lines.append(f"a group of similar ones: {said}")
     return lines
 
 

@@ -41,11 +41,14 @@ alerting:
 analysis:
   analyzers: [drift, toxicity, grounding, quality]
   poll_s: 1
+  texts_per_s: {{drift: 8, toxicity: 8, grounding: 50}}  # what a laptop has to spare; what exceeds it is sampled
+  embedder:
+    batch_size: 8   # short turns, because all share one thread on two cores
   drift:            # seconds instead of hours and days
     scales: ["5s"]
     reference_units: 6
-    min_reference: 150
-    min_window: 40
+    min_reference: 100
+    min_window: 30
     false_alarm_rate: 0.01
   toxicity:
     model: none     # the screen alone: Detoxify's weights are not part of the installation
