@@ -19,9 +19,8 @@ block means beyond sampling noise, by the method of moments as in `tolerance.py`
 
     γ²_w = max(0, (Σ_i N_i‖m_i - m̄‖² - (k-1)·tr Σ) / (N - Σ N_i²/N)),      γ²_1 = f + s,   γ²_b = f/b + s,
 
-enlarged by (k-1)/(k-3), because a variance estimated from k means predicts the next one by a heavier tail (as Student's t
-does); their directions come from the reference's own units (a multiplier bootstrap of whole units). In the many dimensions
-of an embedding such a trace is known well from few units.
+and their directions from the reference's own units (a multiplier bootstrap of whole units). f and s are not known exactly
+either: simulated paths draw them anew around their estimates.
 """
 
 from __future__ import annotations
@@ -119,31 +118,36 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """F = f·D and S = s·D, D the covariance of the rows of `directions` (trace 1), and how well f and s are known."""
+
+    directions: Floats
+    fast: float
+    slow: float
+    fast_error: float
+    slow_error: float
+    block: int
+
+
+@dataclass(frozen=True)
 class NullModel:
-    """`eigenvalues` are those of Σ; `fast` and `slow` hold factors of F and S as rows, in the basis of its eigenvectors."""
+    """`eigenvalues` are those of Σ; the tolerance's directions are in the basis of its eigenvectors."""
 
     n: float
     unit_counts: tuple[float, ...]
     eigenvalues: Floats
-    fast: Floats
-    slow: Floats
-    block: int
+    tolerance: Tolerance
 
     @cached_property
     def moments(self) -> Moments:
         """All that looks need."""
-        values, fast, slow = self.eigenvalues, self.fast, self.slow
-        with_fast, with_slow = np.sum(fast**2 @ values), np.sum(slow**2 @ values)
-        both = np.sum((fast @ slow.T) ** 2)
-        products = np.array(
-            [
-                [np.sum(values**2), with_fast, with_slow],
-                [with_fast, np.sum((fast @ fast.T) ** 2), both],
-                [with_slow, both, np.sum((slow @ slow.T) ** 2)],
-            ]
-        )
-        traces = np.array([values.sum(), np.sum(fast**2), np.sum(slow**2)])
-        return Moments(self.n, len(self.unit_counts), self.block, traces, products, float(values.max()))
+        values, rows, sizes = self.eigenvalues, self.tolerance.directions, (self.tolerance.fast, self.tolerance.slow)
+        shared, own = float(np.sum(rows**2 @ values)), float(np.sum((rows @ rows.T) ** 2))
+        scales = np.array([1.0, *sizes])
+        products = np.array([[np.sum(values**2), shared, shared], [shared, own, own], [shared, own, own]])
+        traces = np.array([values.sum(), *sizes])
+        products = products * scales[:, None] * scales[None, :]
+        return Moments(self.n, len(self.unit_counts), self.tolerance.block, traces, products, float(values.max()))
 
 
 def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Lens]:
@@ -181,19 +185,31 @@ def _turned(sketch: Sketch, vectors: Floats) -> Sketch:
 
 
 def _model(units: Sequence[Sketch], eigenvalues: Floats) -> NullModel:
-    block, trace = max(1, len(units) // 2), float(eigenvalues.sum())
-    blocks = [merged(units[start : start + block]) for start in range(0, block * (len(units) // block), block)]
-    fast, slow = components(between(units, trace), between(blocks, trace), block)
-    fast, slow = fast * predictive(len(units)), slow * predictive(len(units))
-    spread = _directions(units)
     return NullModel(
         n=merged(units).n,
         unit_counts=tuple(unit.n for unit in units),
         eigenvalues=eigenvalues,
-        fast=np.sqrt(fast) * spread,
-        slow=np.sqrt(slow) * spread,
-        block=block,
+        tolerance=tolerance_of(units, eigenvalues),
     )
+
+
+def tolerance_of(units: Sequence[Sketch], eigenvalues: Floats) -> Tolerance:
+    """F and S of the units of a reference; `eigenvalues` are those of Σ.
+
+    The errors are those of the variances γ² of k normal means with covariance V: √(2 tr V²/(k-1)), V taken to have the shape
+    of Σ.
+    """
+    block, trace = max(1, len(units) // 2), float(eigenvalues.sum())
+    blocks = [merged(units[start : start + block]) for start in range(0, block * (len(units) // block), block)]
+    fast, slow = components(between(units, trace), between(blocks, trace), block)
+    shape = float(np.sqrt(2 * np.sum(eigenvalues**2)))
+    variances = (fast + slow, fast / block + slow)
+    errors = [
+        shape * (float(np.mean([1 / one.n for one in group])) + variance / trace) / math.sqrt(len(group) - 1)
+        for group, variance in zip((units, blocks), variances, strict=True)
+    ]
+    slow_error = 0.0 if block == 1 else errors[1] / (1 - 1 / block)
+    return Tolerance(_directions(units), fast, slow, errors[0], slow_error, block)
 
 
 def between(sketches: Sequence[Sketch], trace: float) -> float:
@@ -213,11 +229,6 @@ def components(of_units: float, of_blocks: float, block: int) -> tuple[float, fl
         return of_units, 0.0
     slow = max(0.0, (of_blocks - of_units / block) / (1 - 1 / block))
     return max(0.0, of_units - slow), slow
-
-
-def predictive(k: int) -> float:
-    """(k-1)/(k-3), at most 3: how much wider the next of normal values is expected to lie than k of them vary."""
-    return (k - 1) / (k - 3) if k > 4 else 3.0
 
 
 def _directions(sketches: Sequence[Sketch]) -> Floats:

@@ -126,8 +126,9 @@ def _largest(model: NullModel, scan: Scan, paths: int, rng: np.random.Generator)
     counts = rng.choice(model.unit_counts, (paths, scan.looks)).astype(np.float64)
     noise = rng.standard_normal((paths, scan.looks, len(model.eigenvalues)), dtype=np.float32)
     noise *= np.sqrt(model.eigenvalues / counts[..., None]).astype(np.float32)
-    noise += _tolerated(model, paths, scan.looks, rng)
-    noise -= _reference_error(model, paths, rng)[:, None, :]
+    fast, slow = _sizes(model, paths, rng)
+    noise += _tolerated(model, fast, slow, scan.looks, rng)
+    noise -= _reference_error(model, fast, slow, rng)[:, None, :]
     noise *= counts[..., None].astype(np.float32)
     sums = np.concatenate([np.zeros_like(noise[:, :1]), np.cumsum(noise, axis=1, dtype=np.float64)], axis=1)
     largest = np.full(paths, -np.inf)
@@ -149,18 +150,30 @@ def _moving(values: Floats, length: int) -> Floats:
     return np.asarray(sums[:, length:] - sums[:, :-length])
 
 
-def _tolerated(model: NullModel, paths: int, looks: int, rng: np.random.Generator) -> Floats:
+def _sizes(model: NullModel, paths: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """√f and √s of each path, shape (paths, 1): around their estimates, by the errors of these."""
+    own = model.tolerance
+    drawn = rng.standard_normal((2, paths, 1))
+    return (
+        np.sqrt(np.maximum(0.0, own.fast + own.fast_error * drawn[0])),
+        np.sqrt(np.maximum(0.0, own.slow + own.slow_error * drawn[1])),
+    )
+
+
+def _tolerated(model: NullModel, fast: Floats, slow: Floats, looks: int, rng: np.random.Generator) -> Floats:
     """What units and blocks of them add to the means; shape (paths, looks, features)."""
-    fast = rng.standard_normal((paths, looks, len(model.fast)), dtype=np.float32) @ model.fast.astype(np.float32)
-    blocks = rng.standard_normal((paths, looks // model.block + 2, len(model.slow)), dtype=np.float32)
-    slow = np.repeat(blocks @ model.slow.astype(np.float32), model.block, axis=1)
-    start = int(rng.integers(model.block))
-    return np.asarray(fast + slow[:, start : start + looks])
+    own, paths = model.tolerance, len(fast)
+    rows = own.directions.astype(np.float32)
+    of_units = rng.standard_normal((paths, looks, len(rows)), dtype=np.float32) * fast[:, None].astype(np.float32)
+    of_blocks = rng.standard_normal((paths, looks // own.block + 2, len(rows)), dtype=np.float32)
+    repeated = np.repeat(of_blocks * slow[:, None].astype(np.float32), own.block, axis=1)
+    start = int(rng.integers(own.block))
+    return np.asarray((of_units + repeated[:, start : start + looks]) @ rows)
 
 
-def _reference_error(model: NullModel, paths: int, rng: np.random.Generator) -> Floats:
-    own = np.sqrt(model.moments.own_weights)
+def _reference_error(model: NullModel, fast: Floats, slow: Floats, rng: np.random.Generator) -> Floats:
+    own, rows, paths = np.sqrt(model.moments.own_weights), model.tolerance.directions, len(fast)
     texts = rng.standard_normal((paths, len(model.eigenvalues))) * np.sqrt(model.eigenvalues) * own[0]
-    fast = rng.standard_normal((paths, len(model.fast))) @ model.fast * own[1]
-    slow = rng.standard_normal((paths, len(model.slow))) @ model.slow * own[2]
-    return np.asarray(texts + fast + slow, dtype=np.float32)
+    of_units = rng.standard_normal((paths, len(rows))) * fast * own[1]
+    of_blocks = rng.standard_normal((paths, len(rows))) * slow * own[2]
+    return np.asarray(texts + (of_units + of_blocks) @ rows, dtype=np.float32)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from analyzers.stats.drift_null import NullModel, between, components, flattened, lens_of, null_model
+from analyzers.stats.drift_null import NullModel, Tolerance, between, components, flattened, lens_of, null_model, tolerance_of
 from analyzers.stats.drift_scan import Scan, look, standardised, threshold
 from analyzers.stats.e_detector import bet, opinion
 from analyzers.stats.mean_embedding import Sketch, merged
@@ -20,6 +21,7 @@ Draw = Callable[[int, np.random.Generator], Floats]
 D = 24
 SCAN = Scan((1, 2, 4, 7), 14, 20)
 SPREAD = 0.3 / np.sqrt(1 + np.arange(D))
+NONE = Tolerance(np.zeros((1, D)), 0.0, 0.0, 0.0, 0.0, 5)
 EMPTY = Sketch(0, 0.0, 0.0, np.zeros(0))
 
 
@@ -76,7 +78,7 @@ def test_without_the_tolerance_they_alarm_often() -> None:
     for _ in range(runs):
         units, sample = reference(rng, shared=0.3)
         model, lens = null_model(units, sample)
-        naive = NullModel(model.n, model.unit_counts, model.eigenvalues, model.fast * 0, model.slow * 0, model.block)
+        naive = replace(model, tolerance=NONE)
         seen = [lens.through(unit(100, rng, 0.3)) for _ in range(SCAN.looks)]
         limit = threshold(naive, SCAN, 0.05, 1)
         scores = [look(naive.moments, lens.through(merged(units)), seen[:k], SCAN) for k in range(1, len(seen) + 1)]
@@ -101,7 +103,7 @@ def test_scores_have_the_stated_moments() -> None:
     """Monte Carlo of reference and window together: mean 0 and variance 1 under the true model."""
     rng = np.random.default_rng(8)
     covariance = SPREAD**2
-    true = NullModel(1000.0, (100.0,) * 10, covariance, np.zeros((1, D)), np.zeros((1, D)), 5)
+    true = NullModel(1000.0, (100.0,) * 10, covariance, NONE)
     scores = []
     for _ in range(2000):
         difference = rng.normal(size=D) * np.sqrt(covariance * (1 / 250 + 1 / 1000))
@@ -113,7 +115,7 @@ def test_scores_have_the_stated_moments() -> None:
 
 def test_the_threshold_is_the_quantile_of_a_direct_simulation() -> None:
     rng = np.random.default_rng(9)
-    true = NullModel(1000.0, (100.0,) * 10, SPREAD**2, np.zeros((1, D)), np.zeros((1, D)), 5)
+    true = NullModel(1000.0, (100.0,) * 10, SPREAD**2, NONE)
     largest = []
     for _ in range(600):
         base = Sketch.of(rng.normal(size=(1, D)) * SPREAD / np.sqrt(1000))
@@ -149,6 +151,9 @@ def test_variation_between_units_is_recovered() -> None:
     found = [between([unit(200, rng, shared=0.2) for _ in range(12)], trace) for _ in range(40)]
     assert np.mean(found) == pytest.approx(0.04 * trace, rel=0.15)
     assert between([unit(200, rng)], trace) == 0.0
+    tolerances = [tolerance_of([unit(200, rng, shared=0.2) for _ in range(12)], SPREAD**2) for _ in range(60)]
+    totals = [each.fast + each.slow for each in tolerances]
+    assert np.mean([each.fast_error for each in tolerances]) == pytest.approx(np.std(totals), rel=0.5)
     assert components(0.3, 0.1, 1) == (0.3, 0.0)
     assert components(0.3, 0.1, 3) == pytest.approx((0.3, 0.0))
     assert components(0.3, 0.3, 3) == pytest.approx((0.0, 0.3))
