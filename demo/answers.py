@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 CHARACTERS_PER_TOKEN = 4
 MEDIAN_ANSWER_TOKENS = 210
 ANSWER_SIGMA = 0.45
-SHORTEST_ANSWER_TOKENS, LONGEST_ANSWER_TOKENS = 12, 2_000
+SHORTEST_ANSWER_TOKENS, LONGEST_ANSWER_TOKENS = 16, 2_000
+
+ANSWER_STEP_TOKENS = 8
+"""Answers of one length are one answer: a desk repeats itself, and a text is embedded only once. So a laptop can keep up."""
 
 # A model that is asked to be thorough writes this much more.
 THOROUGH = ("be thorough", "in detail", "each step", "elaborate", "at length")
@@ -59,7 +62,7 @@ def answer_tokens(system: str, rng: random.Random) -> int:
     """How long an answer gets: lognormal, and longer when the prompt asks for it."""
     wanted = any(phrase in system.lower() for phrase in THOROUGH)
     median = MEDIAN_ANSWER_TOKENS * (THOROUGH_FACTOR if wanted else 1.0)
-    drawn = round(rng.lognormvariate(math.log(median), ANSWER_SIGMA))
+    drawn = ANSWER_STEP_TOKENS * round(rng.lognormvariate(math.log(median), ANSWER_SIGMA) / ANSWER_STEP_TOKENS)
     return min(max(drawn, SHORTEST_ANSWER_TOKENS), LONGEST_ANSWER_TOKENS)
 
 
@@ -102,7 +105,8 @@ class PrefixCache:
 def complete(messages: list[dict[str, str]], rng: random.Random, cache: PrefixCache) -> Completion:
     """Answer a conversation of the support desk; only its text is looked at."""
     system = " ".join(message["content"] for message in messages if message["role"] == "system")
-    return completion_of(messages, answer_text(answer_tokens(system, rng), rng), cache)
+    tokens = answer_tokens(system, rng)
+    return completion_of(messages, answer_text(tokens, random.Random(tokens)), cache)
 
 
 def completion_of(messages: list[dict[str, str]], text: str, cache: PrefixCache) -> Completion:

@@ -41,7 +41,7 @@ alerting:
 analysis:
   analyzers: [drift, toxicity, grounding, quality]
   poll_s: 1
-  texts_per_s: {{drift: 8, toxicity: 8, grounding: 50}}  # what a laptop has to spare; what exceeds it is sampled
+  texts_per_s: {{drift: 40, toxicity: 40, grounding: 100}}
   embedder:
     batch_size: 8   # short turns, because all share one thread on two cores
   drift:            # seconds instead of hours and days

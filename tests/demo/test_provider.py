@@ -108,3 +108,11 @@ async def test_they_leave_the_answers_of_the_support_desk_as_they_were() -> None
             answer = (await http.post("/v1/chat/completions", json=support)).json()
         texts.append(answer["choices"][0]["message"]["content"])
     assert texts[0] == texts[1]
+
+
+def test_there_are_few_different_answers_so_that_they_are_embedded_once() -> None:
+    rng, cache = random.Random(1), PrefixCache()
+    messages = [{"role": "system", "content": content_of("v1")["prompt"]}, {"role": "user", "content": "Where is my parcel?"}]
+    texts = [complete(messages, rng, cache).text for _ in range(500)]
+    assert len(set(texts)) <= 80
+    assert len({len(text) for text in texts}) == len(set(texts))
