@@ -41,7 +41,7 @@ ALPHA = 0.05
 OUTSIDE = "oos"
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOURLY_STREAMS = 100
+HOURLY_STREAMS = 40
 QUIET, QUIET_HOURLY = "no drift", "no drift, default settings: every hour and every day"
 UNEVEN = 20.0
 """Parameter of the Dirichlet distribution from which each day's mix of intents is drawn, for streams that vary by day."""
