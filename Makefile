@@ -27,7 +27,7 @@ demo: install
 	@$(BIN)/python -m demo $(ARGS)
 
 test: install kafka-if-possible
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: install
 	$(BIN)/ruff check .
