@@ -56,7 +56,7 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
 
 def test_a_key_with_an_unknown_scope_is_refused(tmp_path: Path) -> None:
     result = invoke("keys", "create", "--data-dir", str(tmp_path), "--name", "x", "--scope", "write", code=1)
-    assert result.stderr == "tracewarden: unknown scopes write: choose from admin, control, ingest, read\n"
+    assert result.stderr == "tracewarden: unknown scopes write: choose from admin, control, feedback, ingest, read\n"
 
 
 def test_the_key_alone_is_on_standard_output(tmp_path: Path) -> None:
