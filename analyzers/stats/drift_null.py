@@ -19,8 +19,8 @@ block means beyond sampling noise, by the method of moments as in `tolerance.py`
 
     γ²_w = max(0, (Σ_i N_i‖m_i - m̄‖² - (k-1)·tr Σ) / (N - Σ N_i²/N)),      γ²_1 = f + s,   γ²_b = f/b + s,
 
-and their directions from the reference's own units (a multiplier bootstrap of whole units). f and s are not known exactly
-either: simulated paths draw them anew around their estimates.
+and their directions from the reference's own units (a multiplier bootstrap of whole units). f is not known exactly: simulated
+paths draw it anew around its estimate. (s comes from two blocks; where there is none, its estimate errs upwards already.)
 """
 
 from __future__ import annotations
@@ -119,13 +119,12 @@ class Moments:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """F = f·D and S = s·D, D the covariance of the rows of `directions` (trace 1), and how well f and s are known."""
+    """F = f·D and S = s·D, D the covariance of the rows of `directions` (trace 1), and how well f is known."""
 
     directions: Floats
     fast: float
     slow: float
     fast_error: float
-    slow_error: float
     block: int
 
 
@@ -196,20 +195,15 @@ def _model(units: Sequence[Sketch], eigenvalues: Floats) -> NullModel:
 def tolerance_of(units: Sequence[Sketch], eigenvalues: Floats) -> Tolerance:
     """F and S of the units of a reference; `eigenvalues` are those of Σ.
 
-    The errors are those of the variances γ² of k normal means with covariance V: √(2 tr V²/(k-1)), V taken to have the shape
-    of Σ.
+    The error of f is that of the variance of k normal means with covariance V, √(2 tr V²/(k-1)), V taken to have the shape of
+    Σ.
     """
     block, trace = max(1, len(units) // 2), float(eigenvalues.sum())
     blocks = [merged(units[start : start + block]) for start in range(0, block * (len(units) // block), block)]
     fast, slow = components(between(units, trace), between(blocks, trace), block)
     shape = float(np.sqrt(2 * np.sum(eigenvalues**2)))
-    variances = (fast + slow, fast / block + slow)
-    errors = [
-        shape * (float(np.mean([1 / one.n for one in group])) + variance / trace) / math.sqrt(len(group) - 1)
-        for group, variance in zip((units, blocks), variances, strict=True)
-    ]
-    slow_error = 0.0 if block == 1 else errors[1] / (1 - 1 / block)
-    return Tolerance(_directions(units), fast, slow, errors[0], slow_error, block)
+    of_unit = float(np.mean([1 / unit.n for unit in units])) + (fast + slow) / trace
+    return Tolerance(_directions(units), fast, slow, shape * of_unit / math.sqrt(len(units) - 1), block)
 
 
 def between(sketches: Sequence[Sketch], trace: float) -> float:

@@ -126,9 +126,9 @@ def _largest(model: NullModel, scan: Scan, paths: int, rng: np.random.Generator)
     counts = rng.choice(model.unit_counts, (paths, scan.looks)).astype(np.float64)
     noise = rng.standard_normal((paths, scan.looks, len(model.eigenvalues)), dtype=np.float32)
     noise *= np.sqrt(model.eigenvalues / counts[..., None]).astype(np.float32)
-    fast, slow = _sizes(model, paths, rng)
-    noise += _tolerated(model, fast, slow, scan.looks, rng)
-    noise -= _reference_error(model, fast, slow, rng)[:, None, :]
+    fast = _deviations(model, paths, rng)
+    noise += _tolerated(model, fast, scan.looks, rng)
+    noise -= _reference_error(model, fast, rng)[:, None, :]
     noise *= counts[..., None].astype(np.float32)
     sums = np.concatenate([np.zeros_like(noise[:, :1]), np.cumsum(noise, axis=1, dtype=np.float64)], axis=1)
     largest = np.full(paths, -np.inf)
@@ -150,30 +150,26 @@ def _moving(values: Floats, length: int) -> Floats:
     return np.asarray(sums[:, length:] - sums[:, :-length])
 
 
-def _sizes(model: NullModel, paths: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """√f and √s of each path, shape (paths, 1): around their estimates, by the errors of these."""
-    own = model.tolerance
-    drawn = rng.standard_normal((2, paths, 1))
-    return (
-        np.sqrt(np.maximum(0.0, own.fast + own.fast_error * drawn[0])),
-        np.sqrt(np.maximum(0.0, own.slow + own.slow_error * drawn[1])),
-    )
+def _deviations(model: NullModel, paths: int, rng: np.random.Generator) -> Floats:
+    """√f of each path, shape (paths, 1): around its estimate, by the error of that."""
+    drawn = model.tolerance.fast + model.tolerance.fast_error * rng.standard_normal((paths, 1))
+    return np.asarray(np.sqrt(np.maximum(0.0, drawn)))
 
 
-def _tolerated(model: NullModel, fast: Floats, slow: Floats, looks: int, rng: np.random.Generator) -> Floats:
+def _tolerated(model: NullModel, fast: Floats, looks: int, rng: np.random.Generator) -> Floats:
     """What units and blocks of them add to the means; shape (paths, looks, features)."""
     own, paths = model.tolerance, len(fast)
     rows = own.directions.astype(np.float32)
     of_units = rng.standard_normal((paths, looks, len(rows)), dtype=np.float32) * fast[:, None].astype(np.float32)
     of_blocks = rng.standard_normal((paths, looks // own.block + 2, len(rows)), dtype=np.float32)
-    repeated = np.repeat(of_blocks * slow[:, None].astype(np.float32), own.block, axis=1)
+    repeated = np.repeat(of_blocks * np.float32(math.sqrt(own.slow)), own.block, axis=1)
     start = int(rng.integers(own.block))
     return np.asarray((of_units + repeated[:, start : start + looks]) @ rows)
 
 
-def _reference_error(model: NullModel, fast: Floats, slow: Floats, rng: np.random.Generator) -> Floats:
+def _reference_error(model: NullModel, fast: Floats, rng: np.random.Generator) -> Floats:
     own, rows, paths = np.sqrt(model.moments.own_weights), model.tolerance.directions, len(fast)
     texts = rng.standard_normal((paths, len(model.eigenvalues))) * np.sqrt(model.eigenvalues) * own[0]
     of_units = rng.standard_normal((paths, len(rows))) * fast * own[1]
-    of_blocks = rng.standard_normal((paths, len(rows))) * slow * own[2]
+    of_blocks = rng.standard_normal((paths, len(rows))) * math.sqrt(model.tolerance.slow) * own[2]
     return np.asarray(texts + (of_units + of_blocks) @ rows, dtype=np.float32)

@@ -21,7 +21,7 @@ Draw = Callable[[int, np.random.Generator], Floats]
 D = 24
 SCAN = Scan((1, 2, 4, 7), 14, 20)
 SPREAD = 0.3 / np.sqrt(1 + np.arange(D))
-NONE = Tolerance(np.zeros((1, D)), 0.0, 0.0, 0.0, 0.0, 5)
+NONE = Tolerance(np.zeros((1, D)), 0.0, 0.0, 0.0, 5)
 EMPTY = Sketch(0, 0.0, 0.0, np.zeros(0))
 
 
