@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from analyzers.embedding.embedder import Embedder
 from schemas.analysis import AnalysisSettings
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
+
+NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -29,4 +33,10 @@ class Resources:
 def model_threads(settings: AnalysisSettings) -> ThreadPoolExecutor:
     """The threads of the models: one core stays with whatever else the process does."""
     count = settings.threads or max(1, (os.cpu_count() or 1) - 1)
-    return ThreadPoolExecutor(count, thread_name_prefix="model")
+    return ThreadPoolExecutor(count, thread_name_prefix="model", initializer=_step_back)
+
+
+def _step_back() -> None:
+    """Where the system has priorities of threads, whoever stores or answers comes before the models."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
