@@ -8,6 +8,7 @@ from datetime import datetime
 from analyzers.report import wording
 from analyzers.report.changes import is_clear
 from analyzers.report.data import (
+    AlertRow,
     Completeness,
     Drift,
     DriftStream,
@@ -108,18 +109,25 @@ def _rollback(rollback: RollbackRow) -> Finding:
 def _alerts(incidents: Incidents, end: datetime) -> list[Finding]:
     still = [alert for alert in incidents.alerts if alert.resolved_at is None or alert.resolved_at >= end]
     over = len(incidents.alerts) - len(still) + incidents.more_alerts
-    found = [
-        Finding(
-            severity="alarm" if alert.severity == "critical" else "watch",
-            text=f"Still firing at the end: {wording.short(alert.title, 120)}.",
-            section="incidents",
-        )
-        for alert in still
-    ]
+    found = [_unresolved(alert, incidents.rollbacks) for alert in still]
     if over:
         told = f"{over} {'alert' if over == 1 else 'alerts'} fired and {'was' if over == 1 else 'were'} resolved."
         found.append(Finding(severity="note", text=told, section="incidents"))
     return found
+
+
+def _unresolved(alert: AlertRow, rollbacks: Sequence[RollbackRow]) -> Finding:
+    """What was rolled back with success needs nobody, though its alert waits for its time of recovery."""
+    title = wording.short(alert.title, 120)
+    if alert.target and any(_answers(rollback, alert) for rollback in rollbacks):
+        text = f"Rolled back with success, and not yet resolved at the end: {title}."
+        return Finding(severity="note", text=text, section="incidents")
+    severity: Severity = "alarm" if alert.severity == "critical" else "watch"
+    return Finding(severity=severity, text=f"Still firing at the end: {title}.", section="incidents")
+
+
+def _answers(rollback: RollbackRow, alert: AlertRow) -> bool:
+    return rollback.state == "succeeded" and rollback.target == alert.target and rollback.created_at >= alert.fired_at
 
 
 def _drift(drift: Drift) -> list[Finding]:
