@@ -34,6 +34,21 @@ class UnitSums:
 
 
 @dataclass(frozen=True)
+class StreamGroup:
+    """Streams that are read together: one part of a service, or one of its slices alone where much has to be read."""
+
+    project: str
+    part: str
+    service: str
+    alone: Stream | None = None
+
+    @classmethod
+    def of(cls, stream: Stream, *, caught_up: bool) -> StreamGroup:
+        """The group of a stream."""
+        return cls(stream.project, stream.part, stream.slice.service, None if caught_up else stream)
+
+
+@dataclass(frozen=True)
 class SampledText:
     """One text of the sample; ids are lowercase hex."""
 
@@ -167,10 +182,36 @@ async def read_units(
         f"AND unit < fromUnixTimestamp({{end:Int64}}) ORDER BY unit, embedder",
         {**_named(stream), "unit_s": _seconds(unit), "embedder": embedder, **_between(start, end)},
     )
-    return [
-        UnitSums(_utc(row["unit"]), row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
-        for row in rows
-    ]
+    return [_unit(row) for row in rows]
+
+
+async def read_group(
+    store: ClickHouseStore, group: StreamGroup, unit: timedelta, start: datetime, end: datetime
+) -> dict[Stream, list[UnitSums]]:
+    """`read_units` of every stream of a group, of all embedders."""
+    if group.alone is not None:
+        return {group.alone: await read_units(store, group.alone, unit, start, end)}
+    rows = await store.query(
+        f"SELECT project, part, {_SLICE}, unit, embedder, n, weight, squares, sums "  # noqa: S608 - fixed text; values are bound
+        "FROM embedding_units FINAL WHERE project = {project:String} AND part = {part:String} "
+        "AND slice_service = {service:String} AND unit_s = {unit_s:UInt32} "
+        "AND unit >= fromUnixTimestamp({start:Int64}) AND unit < fromUnixTimestamp({end:Int64}) ORDER BY unit, embedder",
+        {
+            "project": group.project,
+            "part": group.part,
+            "service": group.service,
+            "unit_s": _seconds(unit),
+            **_between(start, end),
+        },
+    )
+    found: dict[Stream, list[UnitSums]] = {}
+    for row in rows:
+        found.setdefault(_stream_of(row), []).append(_unit(row))
+    return found
+
+
+def _unit(row: Mapping[str, Any]) -> UnitSums:
+    return UnitSums(_utc(row["unit"]), row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
 
 
 async def read_samples(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from schemas.duration import parse_duration
 from storage.analysis import Seat, leave_seat, take_seat
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
-from storage.drift import LookRow, UnitSums, insert_looks, last_looks, read_units, streams_with_units
+from storage.drift import LookRow, StreamGroup, UnitSums, insert_looks, last_looks, read_group, streams_with_units
 
 _log = structlog.get_logger("drift")
 
@@ -143,30 +143,47 @@ class DriftLooks:
         end = floor_to(closed, unit)
         if self._looked.get(scale) == end:
             return 0
-        scan = scan_of(self._settings, unit)
-        reach = max(scan.windows)
-        last = {row.stream: row for row in await last_looks(self._store, scale, end - scan.looks * unit)}
+        looks = scan_of(self._settings, unit).looks
+        last = {row.stream: row for row in await last_looks(self._store, scale, end - looks * unit)}
+        due: dict[StreamGroup, dict[Stream, datetime]] = {}
+        for stream in await streams_with_units(self._store, unit, end - looks * unit):
+            first = last[stream].time + unit if stream in last else end - (looks - 1) * unit
+            if first <= end:
+                due.setdefault(StreamGroup.of(stream, caught_up=first == end), {})[stream] = first
         written = 0
-        for stream in await streams_with_units(self._store, unit, end - scan.looks * unit):
-            written += await self._at_stream(stream, scale, (end, reach, scan.looks), last.get(stream))
+        for group, firsts in due.items():
+            written += await self._at_group(group, firsts, scale, end, last)
             if not await self._leads(self._clock()):
                 return written
         self._looked[scale] = end
         return written
 
-    async def _at_stream(self, stream: Stream, scale: str, span: tuple[datetime, int, int], last: LookRow | None) -> int:
-        (end, reach, looks), unit = span, parse_duration(scale)
-        first = end - (looks - 1) * unit if last is None else last.time + unit
-        if first > end:
-            return 0
-        units = Units.of_rows(await read_units(self._store, stream, unit, first - (reach + 1) * unit, end))
+    async def _at_group(
+        self, group: StreamGroup, firsts: Mapping[Stream, datetime], scale: str, end: datetime, last: Mapping[Stream, LookRow]
+    ) -> int:
+        """Read the units of several streams at once, since most of a small query is its overhead."""
+        unit = parse_duration(scale)
+        start = min(firsts.values()) - (max(self._settings.windows) + 1) * unit
+        units = await read_group(self._store, group, unit, start, end)
         rows: list[LookRow] = []
-        while first <= end:
-            row = await self._look(stream, scale, units, first, rows[-1] if rows else last, newest=first == end)
-            rows.extend([row] if row is not None else [])
-            first += unit
+        for stream, first in firsts.items():
+            own = Units.of_rows(units.get(stream, ()))
+            rows += await self._at_stream(stream, scale, own, (first, end), last.get(stream))
         await insert_looks(self._store, rows)
         return len(rows)
+
+    async def _at_stream(
+        self, stream: Stream, scale: str, units: Units, ends: tuple[datetime, datetime], before: LookRow | None
+    ) -> list[LookRow]:
+        (end, newest), unit = ends, parse_duration(scale)
+        rows: list[LookRow] = []
+        while end <= newest:
+            row = await self._look(stream, scale, units, end, before, newest=end == newest)
+            if row is not None:
+                rows.append(row)
+                before = row
+            end += unit
+        return rows
 
     async def _look(
         self, stream: Stream, scale: str, units: Units, end: datetime, before: LookRow | None, *, newest: bool

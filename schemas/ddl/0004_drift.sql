@@ -52,7 +52,7 @@ PARTITION BY toYYYYMM(unit)
 ORDER BY (project, unit_s, part, slice_service, slice_target, slice_release, slice_model, embedder, unit)
 TTL unit + toIntervalDay(400) DELETE
 SETTINGS fsync_after_insert = 1, ttl_only_drop_parts = 1, min_bytes_for_wide_part = 268435456, auto_statistics_types = '',
-    index_granularity = 256;
+    index_granularity = 32;
 
 -- A sample of the embeddings themselves: of the texts that share a slot of a bucket the one with the highest rank stays.
 -- Which that is depends on the texts alone, so that neither order nor repetition matter.
