@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -26,11 +25,6 @@ PARTITION = 0
 RETRY_WINDOW = timedelta(hours=1)
 REMEMBERED = 200_000
 BACKLOG_SPANS = 3_000
-REST_SHARE = 0.5
-"""How long small batches gather after an insert, as a share of the time that it took."""
-MAX_REST_S = 0.05
-REST_SPANS = 1_000
-"""So many spans are worth an insert at once: for fewer, most of its time is the same whatever its size."""
 
 _log = structlog.get_logger("ingest.log")
 
@@ -66,7 +60,6 @@ class EmbeddedTraceLog:
         self._uncommitted: set[int] = set()
         self._run_id = uuid.uuid4().hex
         self._wake = asyncio.Event()
-        self._rested_at_s = 0.0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -132,34 +125,17 @@ class EmbeddedTraceLog:
     async def _commit_forever(self) -> None:
         running: set[asyncio.Task[None]] = set()
         while running or self._waiting or not self._stopping:
-            if not running:
-                await self._gather()
+            if not (running or self._waiting or self._stopping):
+                await self._wake.wait()
+                await asyncio.sleep(self._settings.embedded_linger_ms / 1000)
             self._wake.clear()
             while self._waiting and len(running) < self._inserts_at_once():
                 running.add(asyncio.create_task(self._commit(self._take())))
             running = await self._any_change(running)
 
-    async def _gather(self) -> None:
-        """Wait for something to insert, and for more to share the insert: frequent small inserts would fill a core.
-
-        After an insert that is a part of the time that it took.
-        """
-        begin_s = self._rested_at_s
-        if not self._waiting and not self._stopping:
-            await self._wake.wait()
-            begin_s = max(begin_s, time.monotonic() + self._settings.embedded_linger_ms / 1000)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(begin_s - time.monotonic()):
-                while self._waiting_spans() < REST_SPANS and not self._stopping:
-                    self._wake.clear()
-                    await self._wake.wait()
-
-    def _waiting_spans(self) -> int:
-        return sum(entry.envelope.span_count for entry in self._waiting.values())
-
     def _inserts_at_once(self) -> int:
         """A second insert beside the first only for a backlog: for less, its fixed cost is not worth a core."""
-        return 2 if self._waiting_spans() >= BACKLOG_SPANS else 1
+        return 2 if sum(entry.envelope.span_count for entry in self._waiting.values()) >= BACKLOG_SPANS else 1
 
     async def _any_change(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         """Wait until an insert ends or something arrives; those still running."""
@@ -192,7 +168,6 @@ class EmbeddedTraceLog:
         self._next_offset += len(batch)
         self._uncommitted.add(first)
         records = [(PARTITION, first + place, entry.envelope) for place, entry in enumerate(batch)]
-        began_s = time.monotonic()
         try:
             with self._instruments.insert_seconds.time():
                 await insert_records(self._store, records, token=self._token(records))
@@ -202,8 +177,6 @@ class EmbeddedTraceLog:
         else:
             self._remember(batch)
         finally:
-            ended_s = time.monotonic()
-            self._rested_at_s = ended_s + min(REST_SHARE * (ended_s - began_s), MAX_REST_S)
             self._uncommitted.discard(first)
             for entry in batch:
                 self._inserting.pop(entry.envelope.body_hash, None)
