@@ -159,8 +159,10 @@ class Analyzer(Protocol):
     def version(self) -> str:
         """Changes whenever the same text could be scored differently."""
 
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """The texts of `span` that it would look at, for budget and coverage; none: the span is not its business."""
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What it looks at, for budget and coverage; a span with none of them is not its business. "" is the whole of a span
+        in which a model answered, also one without text."""
 
     async def analyze(self, batch: Batch) -> Findings:
         """Findings of `batch`. Heavy work runs on `threads` of the resources it was made with, never on the event loop."""

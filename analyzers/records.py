@@ -10,22 +10,48 @@ from typing import Any
 
 import orjson
 
-from analyzers.contract import Analyzer, Context, Message, Score, SpanText
-from analyzers.sampling import Sample
+from analyzers.contract import Analyzer, Context, Message, Part, Score, SpanText
+from analyzers.sampling import Sample, Wanted
 from storage.scores import CoverageRow, ScoreRow
 
 NOT_A_NUMBER = "not-a-number"
 
+_KEYS: Mapping[Part, str] = {
+    "prompt": "prompt_key",
+    "completion": "completion_key",
+    "query": "query_key",
+    "": "whole_key",
+}
+
 CoverageKey = tuple[str, datetime, datetime, str, str, str, str]
 
 
-def span_text(row: Mapping[str, Any]) -> SpanText:
-    """One row of `storage.span_texts.read_span_rows`."""
+def wanted_of(head: Mapping[str, Any], parts: Iterable[Part]) -> Wanted | None:
+    """One row of `storage.span_texts.read_heads`, where it has any of `parts`."""
+    texts = tuple(key for part in parts if (key := head[_KEYS[part]]))
+    if not texts:
+        return None
+    return Wanted(
+        project=head["project"],
+        trace_id=head["trace"],
+        span_id=head["span"],
+        received_at=head["received_at"],
+        time=head["time"],
+        service=head["service"],
+        model=head["model"],
+        target=head["target"],
+        release=head["release"],
+        texts=texts,
+    )
+
+
+def span_text(row: Mapping[str, Any], partition: int) -> SpanText:
+    """One row of `storage.span_texts.read_texts`."""
     return SpanText(
         project=row["project"],
         trace_id=row["trace"],
         span_id=row["span"],
-        log_partition=row["log_partition"],
+        log_partition=partition,
         log_offset=row["log_offset"],
         received_at=row["received_at"],
         time=row["time"],
@@ -106,10 +132,11 @@ def scorer_of(analyzer: Analyzer) -> str:
 
 def coverage_rows(
     analyzer: Analyzer,
-    wanted: Sequence[SpanText],
+    wanted: Sequence[Wanted],
     looked_at: Sample,
     scores: Sequence[Score],
     *,
+    partition: int,
     first_offset: int,
     failed: bool,
     now: datetime,
@@ -124,7 +151,6 @@ def coverage_rows(
             abstained.setdefault(_coverage_key(score.span), Counter())[f"{score.name}: {reason}"] += 1
     # Of a slice whose scores are signed by several, the first stands for them: a replay must give the same row.
     signed = {_coverage_key(score.span): score.scorer for score in reversed(scores) if score.scorer}
-    partition = wanted[0].log_partition if wanted else 0
     return [
         CoverageRow(
             project=key[0],
@@ -148,7 +174,7 @@ def coverage_rows(
     ]
 
 
-def _coverage_key(span: SpanText) -> CoverageKey:
+def _coverage_key(span: SpanText | Wanted) -> CoverageKey:
     return span.project, _minute(span.time), _minute(span.received_at), span.service, span.model, span.target, span.release
 
 

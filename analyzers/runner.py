@@ -13,11 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
 from analyzers.contract import Analyzer, AnalyzerUnavailableError, Batch, Findings, Score, SpanText
-from analyzers.records import contexts, coverage_rows, score_row, span_text
+from analyzers.records import contexts, coverage_rows, score_row, span_text, wanted_of
 from analyzers.sampling import Sample, Wanted, sample
 from analyzers.seats import Seats
 from schemas.instruments import Instruments
@@ -25,7 +26,7 @@ from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_cursor, wr
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.scores import CoverageRow, insert_coverage, insert_scores
-from storage.span_texts import Stretch, cut, read_found_rows, read_span_rows
+from storage.span_texts import Stretch, cut, read_found_rows, read_heads, read_texts
 
 STRETCH_SPANS = 5_000
 ATTEMPTS = 5
@@ -80,9 +81,8 @@ class Allowance:
 class Reading:
     """What was read of a stretch: the spans that the analyzer wants, those that it looks at, and its batch."""
 
-    wanted: tuple[SpanText, ...]
+    wanted: tuple[Wanted, ...]
     sample: Sample
-    texts: int
     batch: Batch
     newest: datetime | None
 
@@ -173,29 +173,31 @@ class AnalyzerRunner:
         if reading.sample.spans:
             with self._instruments.analyzer_seconds.labels(self.analyzer.name).time():
                 findings = await self.analyzer.analyze(reading.batch)
-        self._allowance.settle(cursor.plan.allowance, reading.texts, time.monotonic() - began)
+        self._allowance.settle(cursor.plan.allowance, reading.sample.texts, time.monotonic() - began)
         await self._store_findings(reading, findings, failed=False)
         await self._finish(seat, lease, cursor, reading, "looked_at")
         self._unavailable = ""
 
     async def _read(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:
+        """Choose among the heads of the stretch's spans, and read the texts of those chosen only."""
         stretch = self._stretch(seat, cursor, plan.end)
-        rows = await read_span_rows(self._store, stretch)
-        spans = [span_text(row) for row in rows]
-        wanted = [Wanted(span, tuple(texts)) for span in spans if (texts := self.analyzer.texts(span))]
+        heads = await read_heads(self._store, stretch)
+        wanted = [each for head in heads if (each := wanted_of(head, self.analyzer.parts)) is not None]
         chosen = sample(wanted, plan.allowance)
-        keys = {(span.project, span.trace_id, span.span_id) for span in chosen.spans}
-        found = {}
-        if getattr(self.analyzer, "needs_context", False):
-            own = [row for row in rows if (row["project"], row["trace"], row["span"]) in keys]
-            found = contexts(own, await read_found_rows(self._store, stretch, own))
-        looked_at = {text for each in wanted if _key(each.span) in keys for text in each.texts}
+        keys = set(map(_key, chosen.spans))
+        rows = await read_texts(self._store, stretch, [head for head in heads if _head_key(head) in keys])
+        found = await read_found_rows(self._store, stretch, rows) if getattr(self.analyzer, "needs_context", False) else []
         return Reading(
-            wanted=tuple(each.span for each in wanted),
+            wanted=tuple(wanted),
             sample=chosen,
-            texts=len(looked_at),
-            batch=Batch(chosen.spans, found, seat.partition, plan.first, chosen.weights),
-            newest=max((span.received_at for span in spans), default=None),
+            batch=Batch(
+                spans=tuple(span_text(row, seat.partition) for row in rows),
+                contexts=contexts(rows, found) if found else {},
+                log_partition=seat.partition,
+                first_offset=plan.first,
+                weights=chosen.weights,
+            ),
+            newest=max((head["received_at"] for head in heads), default=None),
         )
 
     async def _store_findings(self, reading: Reading, findings: Findings, *, failed: bool) -> None:
@@ -214,6 +216,7 @@ class AnalyzerRunner:
             reading.wanted,
             reading.sample,
             scores,
+            partition=reading.batch.log_partition,
             first_offset=reading.batch.first_offset,
             failed=failed,
             now=now,
@@ -234,19 +237,10 @@ class AnalyzerRunner:
         if failures < ATTEMPTS or cursor.plan is None:
             await self._write(seat, lease, noted)
             return min(LONGEST_PAUSE_S, 2.0**failures)
-        reading = await self._read_what_failed(seat, cursor, cursor.plan)
+        reading = await self._read(seat, cursor, cursor.plan)
         await self._store_findings(reading, Findings(), failed=True)
         await self._finish(seat, lease, cursor, reading, "failed")
         return 0.0
-
-    async def _read_what_failed(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:
-        """For the coverage; nothing where choosing the spans is what failed."""
-        try:
-            return await self._read(seat, cursor, plan)
-        except (StoreError, ControlError):
-            raise
-        except Exception:  # the analyzer's own choice of spans: logged at each attempt, and the log must go on
-            return Reading((), Sample((), ()), 0, Batch((), first_offset=plan.first), None)
 
     def _wait_for_it(self, error: AnalyzerUnavailableError) -> float:
         if str(error) != self._unavailable:
@@ -262,5 +256,9 @@ class AnalyzerRunner:
         return Stretch(seat.partition, cursor.next_offset, end, cursor.seen_at or _LONG_AGO)
 
 
-def _key(span: SpanText) -> tuple[str, str, str]:
+def _key(span: SpanText | Wanted) -> tuple[str, str, str]:
     return span.project, span.trace_id, span.span_id
+
+
+def _head_key(head: Mapping[str, Any]) -> tuple[str, str, str]:
+    return head["project"], head["trace"], head["span"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
-
-from analyzers.contract import SpanText
 
 K = TypeVar("K")
 Stratum = tuple[str, str, str, str]
@@ -15,23 +14,32 @@ Stratum = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A span and the texts of it that an analyzer would look at."""
+    """A span that an analyzer would look at, before its text is read; `texts` tells identical texts from others."""
 
-    span: SpanText
-    texts: tuple[str, ...]
+    project: str
+    trace_id: str
+    span_id: str
+    received_at: datetime
+    time: datetime
+    service: str
+    model: str
+    target: str
+    release: str
+    texts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The spans to look at, in the order of the log, and for how many spans each of them stands."""
+    """The spans to look at, in the order of the log, for how many spans each of them stands, and how many texts they are."""
 
-    spans: tuple[SpanText, ...]
+    spans: tuple[Wanted, ...]
     weights: tuple[float, ...]
+    texts: int
 
 
-def stratum(span: SpanText) -> Stratum:
+def stratum(wanted: Wanted) -> Stratum:
     """Small releases are not crowded out by large ones: each gets a share of the budget of its own."""
-    return span.project, span.service, span.target, span.release
+    return wanted.project, wanted.service, wanted.target, wanted.release
 
 
 def sample(wanted: Sequence[Wanted], allowance: int | None) -> Sample:
@@ -41,15 +49,15 @@ def sample(wanted: Sequence[Wanted], allowance: int | None) -> Sample:
     """
     strata: dict[Stratum, list[Wanted]] = {}
     for each in wanted:
-        strata.setdefault(stratum(each.span), []).append(each)
+        strata.setdefault(stratum(each), []).append(each)
     costs = {key: _texts(members) for key, members in strata.items()}
     quotas = costs if allowance is None else share_out(allowance, costs)
     weights: dict[int, float] = {}
     for key, members in strata.items():
         taken = members if quotas[key] >= costs[key] else _first(members, quotas[key])
         weights.update({id(each): len(members) / len(taken) for each in taken})
-    chosen = [each for each in wanted if id(each) in weights]
-    return Sample(tuple(each.span for each in chosen), tuple(weights[id(each)] for each in chosen))
+    chosen = tuple(each for each in wanted if id(each) in weights)
+    return Sample(chosen, tuple(weights[id(each)] for each in chosen), _texts(chosen))
 
 
 def share_out(allowance: int, costs: Mapping[K, int]) -> dict[K, int]:
@@ -68,7 +76,7 @@ def _texts(members: Sequence[Wanted]) -> int:
 
 
 def _first(members: Sequence[Wanted], quota: int) -> list[Wanted]:
-    seen: set[str] = set()
+    seen: set[int] = set()
     taken: list[Wanted] = []
     for each in sorted(members, key=_rank):
         if taken and len(seen.union(each.texts)) > quota:
@@ -79,4 +87,4 @@ def _first(members: Sequence[Wanted], quota: int) -> list[Wanted]:
 
 
 def _rank(wanted: Wanted) -> bytes:
-    return hashlib.blake2b(wanted.span.trace_id.encode(), digest_size=8).digest()
+    return hashlib.blake2b(wanted.trace_id.encode(), digest_size=8).digest()

@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,9 +49,9 @@ async def _measure(folder: Path, name: str) -> Result:
     settings, threads = AnalysisSettings(), ThreadPoolExecutor(1)
     made = Resources(settings, store, control, threads, Embedder(settings.embedder, threads), lambda: datetime.now(UTC))
     analyzer = create(name, made)
-    await analyzer.analyze(_batch(analyzer.texts, 20, seed=1))
-    batch = _batch(analyzer.texts, SPANS, seed=2)
-    texts = sum(len(analyzer.texts(span)) for span in batch.spans)
+    await analyzer.analyze(_batch(20, seed=1))
+    batch = _batch(SPANS, seed=2)
+    texts = len(batch.spans) * len({*analyzer.parts} - {"query"})
     before, began = os.times(), time.perf_counter()
     findings = await analyzer.analyze(batch)
     seconds, after = time.perf_counter() - began, os.times()
@@ -68,10 +67,10 @@ async def _measure(folder: Path, name: str) -> Result:
     }
 
 
-def _batch(texts: Callable[[SpanText], Any], count: int, seed: int) -> Batch:
-    """Spans of unique text that an analyzer has something to say about, each with a context."""
+def _batch(count: int, seed: int) -> Batch:
+    """Spans in which a model answered with unique text, each with a context."""
     source = random.Random(seed)
-    spans = tuple(span for span in (_span(source) for _ in range(count)) if texts(span))
+    spans = tuple(_span(source) for _ in range(count))
     contexts = {
         (span.project, span.trace_id, span.span_id): Context(
             (*(prose(source, DOCUMENT_WORDS) for _ in range(DOCUMENTS - 1)), span.completion[:400])

@@ -144,7 +144,7 @@ class AnalysisSettings(Section):
         default_factory=lambda: {"drift": 20.0, "toxicity": 20.0, "grounding": 5.0, "quality": 200.0}
     )
     """Budget of each analyzer in texts a second; what exceeds it is sampled. An analyzer without one looks at every text."""
-    poll_s: Seconds = 2.0
+    poll_s: Seconds = 5.0
     """How often an analyzer looks for new spans."""
     threads: Annotated[int, Field(ge=1, le=64)] | None = None
     """Threads on which models run; unset: one less than there are cores."""

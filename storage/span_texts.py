@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,8 @@ CALLING = "execute_tool"
 # A record is stored within minutes of its arrival, and offsets follow arrival: a day before the newest span analyzed is
 # far enough back to find every later offset, and lets the read skip older partitions of the table.
 LOOK_BACK = timedelta(days=1)
-# The other spans of a trace arrived at most so much before.
-TRACE_SLACK = timedelta(hours=1)
-
-_OF_TRACE = ("target", "release", "user_id", "conversation_id")
+# The other spans of a trace, and other copies of a span, arrived at most so much before.
+TRACE_SLACK = timedelta(minutes=10)
 
 _READ = ", ".join(f"'{name}'" for name in (*GENERATING, RETRIEVING))
 
@@ -28,36 +26,62 @@ _RANGE = (
     " AND received_at >= {since:DateTime64(3, 'UTC')}"
 )
 
-_COLUMNS = (
-    "project, lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, log_partition, log_offset, received_at, time,"
-    " started_at, operation, service, environment, provider, model, target, release, user_id, conversation_id, status,"
-    " error_type, finish_reasons, input_messages, output_messages, input_tokens, output_tokens, duration_ms,"
-    " time_to_first_token_ms"
-)
+# The spans of a stretch. Of those that report one response the outermost is read, which is nearest to the user.
+_OWN = f"FROM spans WHERE {_RANGE} AND operation IN ({_READ})"
+_ONCE = "ORDER BY log_offset, started_at, span_key LIMIT 1 BY project, usage_key"
 
-_OFFSETS = f"""SELECT log_offset, count() AS n FROM spans WHERE {_RANGE} AND operation IN ({_READ})
-GROUP BY log_offset ORDER BY log_offset LIMIT {{limit:UInt32}}"""  # noqa: S608  # made of constants
+_OFFSETS = f"SELECT log_offset, count() AS n {_OWN} GROUP BY log_offset ORDER BY log_offset LIMIT {{limit:UInt32}}"
 
-# Spans that report one response are read once: the outermost, which is nearest to the user.
-_TEXTS = f"""SELECT {_COLUMNS}, usage_key FROM spans WHERE {_RANGE} AND operation IN ({_READ})
-ORDER BY log_offset, started_at, span_key LIMIT 1 BY project, usage_key"""  # noqa: S608  # made of constants
+_RETRIEVES = f"operation = '{RETRIEVING}'"
+_ASKED = "arrayLast((text, role) -> role = 'user', input_messages.text, input_messages.role)"
+_ANSWERED = "arrayFilter((text, role) -> role = 'assistant', output_messages.text, output_messages.role)"
+
+
+_WRITTEN = r"match(text, '\\S')"
+
+
+def _key(text: str, condition: str) -> str:
+    """What tells one text from another; 0 where there is none."""
+    return f"if({condition} AND arrayExists(text -> {_WRITTEN}, {text}), cityHash64({text}), 0)"
+
+
+_HEADS = f"""SELECT project, trace_id, span_id, usage_key, log_offset, received_at, time, started_at, span_key, service, model,
+target, release, user_id, conversation_id, [{_ASKED}] AS asked, {_ANSWERED} AS answered,
+{_key("asked", f"NOT ({_RETRIEVES})")} AS prompt_key, {_key("answered", f"NOT ({_RETRIEVES})")} AS completion_key,
+{_key("asked", _RETRIEVES)} AS query_key, if({_RETRIEVES}, 0, usage_key) AS whole_key {_OWN} {_ONCE}"""
+
+
+def _first(column: str) -> str:
+    return f"argMinIf({column}, started_at, {column} != '') AS of_{column}"
+
+
+# What earlier records and the stretch itself hold of its traces: their labels, and the responses that were read before.
+_TRACES = f"""SELECT project, trace_id, {_first("target")}, {_first("release")}, {_first("user_id")},
+{_first("conversation_id")},
+groupUniqArrayIf(usage_key, log_offset < {{first:UInt64}} AND operation IN ({_READ})) AS read_before
+FROM spans WHERE log_partition = {{partition:UInt32}} AND log_offset < {{end:UInt64}}
+AND received_at >= (SELECT min(received_at) {_OWN}) - toIntervalSecond({TRACE_SLACK // timedelta(seconds=1)})
+AND (project, trace_id) IN (SELECT project, trace_id {_OWN}) GROUP BY project, trace_id"""  # noqa: S608  # made of constants
+
+
+def _own_or_inherited(column: str) -> str:
+    return f"if({column} != '', {column}, of_{column}) AS {column}"
+
+
+_HEADS_OF_TRACES = f"""SELECT project, lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, usage_key, log_offset,
+received_at, time, service, model, prompt_key, completion_key, query_key, whole_key, {_own_or_inherited("target")},
+{_own_or_inherited("release")}, {_own_or_inherited("user_id")}, {_own_or_inherited("conversation_id")}
+FROM ({_HEADS}) AS h ANY LEFT JOIN ({_TRACES}) AS t USING (project, trace_id)
+WHERE NOT has(read_before, usage_key) ORDER BY log_offset, started_at, span_key"""  # noqa: S608  # made of constants
+
+_TEXTS = f"""SELECT project, usage_key, started_at, operation, environment, provider, status, error_type, finish_reasons,
+input_messages, output_messages, input_tokens, output_tokens, duration_ms, time_to_first_token_ms
+{_OWN} AND usage_key IN {{keys:Array(UInt64)}} {_ONCE}"""
 
 _OF_TRACES = (
     "project IN {projects:Array(String)} AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))"
     " AND received_at >= {traces_since:DateTime64(3, 'UTC')}"
 )
-
-
-def _first(column: str) -> str:
-    return f"argMinIf({column}, started_at, {column} != '') AS {column}"
-
-
-# What earlier records and this stretch hold of the traces: their labels, and the responses that were read before.
-_TRACES = f"""SELECT project, lower(hex(trace_id)) AS trace, {_first("target")}, {_first("release")}, {_first("user_id")},
-{_first("conversation_id")},
-groupUniqArrayIf(usage_key, log_offset < {{first:UInt64}} AND operation IN ({_READ})) AS read_before
-FROM spans WHERE {_OF_TRACES} AND log_partition = {{partition:UInt32}} AND log_offset < {{end:UInt64}}
-GROUP BY project, trace"""  # noqa: S608  # made of constants
 
 _FOUND = f"""SELECT project, lower(hex(trace_id)) AS trace, operation, started_at, output_messages FROM spans
 WHERE {_OF_TRACES} AND operation IN ('{RETRIEVING}', '{CALLING}')
@@ -86,22 +110,23 @@ async def cut(store: ClickHouseStore, stretch: Stretch, spans: int) -> int:
     return stretch.end
 
 
-async def read_span_rows(store: ClickHouseStore, stretch: Stretch) -> list[dict[str, Any]]:
-    """The generative AI spans of a stretch, with the target, release, user and conversation of their trace.
+async def read_heads(store: ClickHouseStore, stretch: Stretch) -> list[dict[str, Any]]:
+    """The generative AI spans of a stretch without their text, with target, release, user and conversation of their trace.
 
-    A response that an earlier record held is left out. Only what came before the end of the stretch is looked at, so that
-    reading it again gives the same.
+    `prompt_key`, `completion_key` and `query_key` tell identical texts from others and are 0 where there is none, `whole_key`
+    is 0 where no model answered. A response that an earlier record held is left out. Only what came before the end of the
+    stretch is looked at, so that reading it again gives the same.
     """
-    rows = [_in_utc(row) for row in await store.query(_TEXTS, _bounds(stretch))]
-    if not rows:
+    return [_in_utc(row) for row in await store.query(_HEADS_OF_TRACES, _bounds(stretch))]
+
+
+async def read_texts(store: ClickHouseStore, stretch: Stretch, heads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The spans of some `heads` of the stretch, whole, in the same order."""
+    if not heads:
         return []
-    traces = {(row["project"], row["trace"]): row for row in await store.query(_TRACES, _bounds(stretch) | _traces(rows))}
-    kept = []
-    for row in rows:
-        of_trace = traces[row["project"], row["trace"]]
-        if row["usage_key"] not in of_trace["read_before"]:
-            kept.append(row | {name: row[name] or of_trace[name] for name in _OF_TRACE})
-    return kept
+    found = await store.query(_TEXTS, _bounds(stretch) | {"keys": [head["usage_key"] for head in heads]})
+    by_key = {(row["project"], row["usage_key"]): _in_utc(row) for row in found}
+    return [{**head, **by_key[head["project"], head["usage_key"]]} for head in heads]
 
 
 async def read_found_rows(store: ClickHouseStore, stretch: Stretch, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -84,15 +84,12 @@ class DriftAnalyzer:
 
     name = "drift"
     version = "1"
+    parts = PARTS
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._bucket = bucket_of(resources.settings.drift.scales)
         self._map: tuple[str, FeatureMap] | None = None
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """What was asked, answered and looked for."""
-        return [text for _, text in _texts(span)]
 
     async def analyze(self, batch: Batch) -> Findings:
         """Sketches by slice and bucket, and sampled embeddings. Texts without a finite embedding are left out.

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import structlog
 
-from analyzers.contract import Batch, Findings, Score, SpanText
+from analyzers.contract import Batch, Findings, Part, Score, SpanText
 from analyzers.embedding.model import ModelUnavailableError
 from analyzers.grounding.assessment import Assessed, Verdict, assess, score_of
 from analyzers.grounding.cross_encoder import SupportCrossEncoder
@@ -40,6 +40,7 @@ class GroundingAnalyzer:
     """
 
     name = NAME
+    parts: tuple[Part, ...] = ("completion",)
     needs_context = True
 
     def __init__(self, resources: Resources) -> None:
@@ -62,11 +63,6 @@ class GroundingAnalyzer:
     @property
     def _kind(self) -> str:
         return FEATURES_VERSION if self._embeds else f"{FEATURES_VERSION}-lexical"
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """The answer, where a model answered."""
-        answer = span.text_of("completion")
-        return (answer,) if answer.strip() else ()
 
     async def analyze(self, batch: Batch) -> Findings:
         """A score for each answer: a value, or the reason why there is none."""

@@ -29,13 +29,11 @@ class QualityAnalyzer:
 
     name = "quality"
     version = "1"
+    # The whole span: a blank answer is a finding too.
+    parts: tuple[Part, ...] = ("",)
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """The prompt and the answer, also where they are blank: a blank answer is a finding."""
-        return (span.prompt, span.completion) if span.generates else ()
 
     async def analyze(self, batch: Batch) -> Findings:
         """Scores of every span of the batch in which a model answered."""

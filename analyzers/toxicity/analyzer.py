@@ -41,6 +41,7 @@ class LoadedWhenNeeded:
     """The analyzer of toxicity before and after its models are loaded."""
 
     name = "toxicity"
+    parts = PARTS
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -50,10 +51,6 @@ class LoadedWhenNeeded:
     def version(self) -> str:
         """What the scores are signed with; unknown until the models are loaded."""
         return self._loaded.version if self._loaded is not None else "not-loaded"
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        """Prompt and completion, where there are any."""
-        return [text for _, text in _parts(span)]
 
     async def analyze(self, batch: Batch) -> Findings:
         """A score for each prompt and each completion.

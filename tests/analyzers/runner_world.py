@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from analyzers.contract import Batch, Findings, Score, SpanText
+from analyzers.contract import Batch, Findings, Part, Score, SpanText
 from analyzers.runner import AnalyzerRunner
 from analyzers.seats import Seats
 from schemas.instruments import Instruments
@@ -23,6 +23,7 @@ class LengthAnalyzer:
 
     name = "length"
     version = "1"
+    parts: Sequence[Part] = ("completion",)
     needs_context = True
 
     def __init__(self, fails: int = 0, error: Exception | None = None) -> None:
@@ -30,9 +31,6 @@ class LengthAnalyzer:
         self.error = error or RuntimeError("the model broke")
         self.batches: list[Batch] = []
         self.before: Callable[[], Awaitable[None]] | None = None
-
-    def texts(self, span: SpanText) -> Sequence[str]:
-        return [text] if (text := span.text_of("completion")) else []
 
     async def analyze(self, batch: Batch) -> Findings:
         self.batches.append(batch)

@@ -41,12 +41,14 @@ async def resources(store: ClickHouseStore, tmp_path: Path) -> AsyncIterator[Res
     await control.close()
 
 
-def test_texts_are_prompts_completions_and_queries(resources: Resources) -> None:
+async def test_prompts_completions_and_queries_are_embedded(resources: Resources) -> None:
     analyzer = create(resources)
-    assert analyzer.texts(CHAT) == ["Where is my card?", "It is on its way."]
-    assert analyzer.texts(RETRIEVAL) == ["card delivery"]
-    assert analyzer.texts(TOOL) == []
-    assert analyzer.texts(replace(CHAT, input=(Message("user", "  \n"),), output=())) == []
+    blank = replace(CHAT, input=(Message("user", "  \n"),), output=())
+    sketches = (await analyzer.analyze(Batch((CHAT, RETRIEVAL, TOOL, blank)))).tables[0]
+    of_part = sketches.columns.index("part")
+    assert analyzer.parts == ("prompt", "completion", "query")
+    assert {row[of_part] for row in sketches.rows} == {"prompt", "completion", "query"}
+    assert {row[sketches.columns.index("n")] for row in sketches.rows} == {1}
 
 
 def test_slices_are_the_sum_of_what_there_is_not_the_product() -> None:

@@ -78,9 +78,8 @@ async def test_with_an_embedder_the_scorer_names_it(resources: Resources, thread
 
 async def test_spans_without_a_context_or_an_answer(resources: Resources) -> None:
     analyzer = create(resources)
-    assert list(analyzer.texts(span_of(""))) == []
-    assert list(analyzer.texts(span_of("x", operation="retrieval"))) == []
-    assert list(analyzer.texts(span_of(SUPPORTED))) == [SUPPORTED]
+    assert analyzer.parts == ("completion",)
+    assert await scores_of(analyzer, Batch((span_of("x", operation="retrieval"),))) == ()
     (score,) = await scores_of(analyzer, Batch((span_of(SUPPORTED),)))
     assert (score.value, score.reason) == (None, "no-context")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analyzers.contract import AnalyzerUnavailableError, Context
+from analyzers.contract import AnalyzerUnavailableError, Context, Part
 from analyzers.runner import Allowance
 from analyzers.seats import LEASE, Seats
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_analysis, read_cursor, write_cursor
@@ -270,3 +270,32 @@ def test_one_slower_than_its_budget_is_given_what_it_can_do() -> None:
         budget.settle(given, given, given / 8)
     assert given == 8
     assert budget.take(behind=False) in range(75, 90)
+
+
+async def test_an_analyzer_is_given_the_spans_that_have_what_it_looks_at(
+    store: ClickHouseStore, control: ControlDatabase, clock: Clock
+) -> None:
+    query = {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.query.text": "card delivery"}
+    spans = [
+        chat("both", "answer"),
+        chat("only asked", " \n"),
+        chat("\t", "only answered"),
+        chat(" ", ""),
+        make_span(attributes=query),
+        chat("agent", "repeats", attributes={"gen_ai.operation.name": "invoke_agent"}),
+        make_span(attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": "ten"}),
+    ]
+    await ingest_spans(store, "shop", spans, received_at=NOW)
+
+    async def given(*parts: Part) -> list[tuple[str, str]]:
+        analyzer = LengthAnalyzer()
+        analyzer.name, analyzer.parts = f"reads-{'-'.join(parts)}", parts
+        await run_rounds(runner_of(analyzer, store, control, clock), 1)
+        return sorted((span.prompt.strip(), span.completion.strip()) for batch in analyzer.batches for span in batch.spans)
+
+    both, asked, answered = ("both", "answer"), ("only asked", ""), ("", "only answered")
+    assert await given("prompt") == [both, asked]
+    assert await given("completion") == [answered, both]
+    assert await given("query") == [("card delivery", "")]
+    assert await given("prompt", "completion", "query") == [answered, both, ("card delivery", ""), asked]
+    assert await given("") == [("", ""), answered, both, asked]

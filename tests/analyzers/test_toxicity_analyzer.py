@@ -163,8 +163,7 @@ async def test_prompt_and_completion_apart(alone: ToxicityAnalyzer) -> None:
 async def test_what_is_not_its_business(embedder: Embedder, threads: ThreadPoolExecutor) -> None:
     alone = create(resources(ToxicitySettings(model="none"), embedder, threads))
     retrieval = span(ATTACK, "document", operation="retrieval")
-    assert alone.texts(retrieval) == []
-    assert alone.texts(span(" ", "")) == []
+    assert alone.parts == ("prompt", "completion")
     assert await scores(alone, retrieval, span(" \n", "")) == ()
 
 
