@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.text import Text
 
 from demo.releases import BASELINE, CANDIDATE
-from demo.timeline import NAMES, Event, Saving
+from demo.timeline import NAMES, Event, Saving, Step
 
 PLAIN_PROGRESS_EVERY_S = 10.0
 PLAIN_WIDTH = 140
@@ -84,11 +84,11 @@ class Screen:
         """What an analyzer found, laid out as an event."""
         self._told(title, "magenta", lines, elapsed_s)
 
-    def seconds(self, figures: Mapping[str, float]) -> None:
+    def seconds(self, figures: Mapping[Step, float]) -> None:
         """The times of the story."""
         self.title(f"Seconds after the {NAMES['first_span']}")
         for step, value in figures.items():
-            self.line(f"  {value:8.1f}  {NAMES[step]}")  # type: ignore[index]  # figures are named by steps
+            self.line(f"  {value:8.1f}  {NAMES[step]}")
 
     def saving(self, saving: Saving, served: int) -> None:
         """What was saved, said as the estimate that it is."""

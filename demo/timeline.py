@@ -98,7 +98,7 @@ def overdue(seen: Iterable[Step], elapsed_s: float) -> str | None:
     return None
 
 
-def seconds_since_first_span(events: Sequence[Event]) -> dict[str, float]:
+def seconds_since_first_span(events: Sequence[Event]) -> dict[Step, float]:
     """Seconds from the start of the first bad span to each later step."""
     at = {event.step: event.at for event in events}
     first = at["first_span"]

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.json_format import ParseDict, ParseError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from ingest.wire import field, head, message
 
@@ -132,10 +132,12 @@ def validate(request: ExportTraceServiceRequest, now_ns: int) -> Validation:
     result = Validation()
     for resource_spans in request.resource_spans:
         _flatten(resource_spans.resource.attributes)
-        around = _around(resource_spans, "resource")
+        resource = resource_spans.resource if resource_spans.HasField("resource") else None
+        around = _around(resource, resource_spans.schema_url)
         for scope_spans in resource_spans.scope_spans:
             kept = _validate_scope(scope_spans, now_ns, result)
-            result.scopes.append(EncodedScope(around, _around(scope_spans, "scope"), kept))
+            scope = scope_spans.scope if scope_spans.HasField("scope") else None
+            result.scopes.append(EncodedScope(around, _around(scope, scope_spans.schema_url), kept))
     return result
 
 
@@ -176,10 +178,10 @@ def _scope_parts(scope: EncodedScope) -> list[bytes]:
     return message(_SCOPE_SPANS, [before, *spans, after])
 
 
-def _around(message_: ResourceSpans | ScopeSpans, name: str) -> tuple[bytes, bytes]:
+def _around(source: Message | None, schema_url: str) -> tuple[bytes, bytes]:
     """The fields before and after the repeated one: resource or scope, and the URL of the schema."""
-    before = field(_SOURCE, getattr(message_, name).SerializeToString()) if message_.HasField(name) else b""  # type: ignore[arg-type]
-    return before, field(_SCHEMA_URL, message_.schema_url.encode()) if message_.schema_url else b""
+    before = b"" if source is None else field(_SOURCE, source.SerializeToString())
+    return before, field(_SCHEMA_URL, schema_url.encode()) if schema_url else b""
 
 
 def _validate_scope(scope: ScopeSpans, now_ns: int, result: Validation) -> list[bytes]:
