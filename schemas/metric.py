@@ -13,17 +13,13 @@ Scale = Literal["log", "linear", "rate"]
 # Operations whose spans report usage. Agents, chains and tools repeat what these spent.
 USAGE_OPERATIONS: tuple[str, ...] = ("chat", "text_completion", "generate_content", "embeddings")
 
+# Those of spans and of what was said about them.
+_OF_BOTH = ("environment", "model", "provider", "operation", "target", "release", "user", "conversation")
+
 DIMENSIONS: tuple[str, ...] = (
     "service",
     "service_version",
-    "environment",
-    "model",
-    "provider",
-    "operation",
-    "target",
-    "release",
-    "user",
-    "conversation",
+    *_OF_BOTH,
     "prompt",
     "prompt_version",
     "agent",
@@ -32,18 +28,7 @@ DIMENSIONS: tuple[str, ...] = (
     "error_type",
 )
 
-SCORE_DIMENSIONS: tuple[str, ...] = (
-    "service",
-    "environment",
-    "model",
-    "provider",
-    "operation",
-    "target",
-    "release",
-    "user",
-    "conversation",
-    "scorer",
-)
+SCORE_DIMENSIONS: tuple[str, ...] = ("service", *_OF_BOTH, "scorer")
 
 LOOK_DIMENSIONS: tuple[str, ...] = ("service", "target", "release", "model", "part", "scale")
 

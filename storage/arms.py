@@ -44,7 +44,7 @@ async def read_arm(
 def _statement(metric: str, observed: str) -> str:
     shown = "y = 1" if metric == "errors.rate" else "y IS NOT NULL"
     return (
-        "SELECT intDiv(toUnixTimestamp64Milli(at), {block:Int64}) AS b, count(y) AS n, avg(y) AS mean, "  # noqa: S608 - fixed
+        "SELECT intDiv(toUnixTimestamp64Milli(at), {block:Int64}) AS b, count(y) AS n, avg(y) AS mean, "
         "if(count(y) > 1, ifNull(varSampStable(y), 0), 0) AS variance, count() - count(y) AS missing, countIf(y = 1) AS ones, "
         f"groupArraySortedIf({EXAMPLES})((-assumeNotNull(y), id), {shown}) AS examples "
         f"FROM (SELECT at, id, {_scale(metric)} AS y FROM ({observed})) GROUP BY b ORDER BY b"

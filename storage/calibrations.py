@@ -32,7 +32,7 @@ scored AS (
 SELECT lower(hex(scored.trace_id)) AS trace, lower(hex(scored.span_id)) AS span, share > 0.5 AS bad, scorer, evidence
 FROM scored INNER JOIN verdicts ON verdicts.trace_id = scored.trace_id AND verdicts.span_id = scored.span_id
 ORDER BY scored_at DESC, scorer, trace, span
-"""  # noqa: S608  # made of constants
+"""
 
 
 @dataclass(frozen=True)

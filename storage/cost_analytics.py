@@ -137,7 +137,7 @@ def _costs_sql(query: CostQuery) -> str:
     found = responses(query.span.axis, columns, dict.fromkeys((*query.group_by, "user")), query.filters)
     tokens = ", ".join(f"sum({name}) AS {name}" for name in _TOKENS)
     by_trace = (
-        f"SELECT {_list(labels)} trace, any(by_user_id) AS one_user, sum(cost) AS cost, count() AS n,"  # noqa: S608
+        f"SELECT {_list(labels)} trace, any(by_user_id) AS one_user, sum(cost) AS cost, count() AS n,"
         f" countIf(unpriced) AS unpriced, {tokens} FROM ({found}) GROUP BY {_list(labels)} trace"
     )
     whole = "unpriced = 0 AND isNotNull(cost)"
@@ -152,11 +152,11 @@ def _costs_sql(query: CostQuery) -> str:
         f"{users} AS users_usd",
     )
     grouped = f" GROUP BY {', '.join(labels)}" if labels else ""
-    inner = f"SELECT {_list(labels)} {', '.join(chosen)} FROM ({by_trace}){grouped}"  # noqa: S608 - fixed text; values are bound
+    inner = f"SELECT {_list(labels)} {', '.join(chosen)} FROM ({by_trace}){grouped}"
     spread = f"length(users_usd) AS users, arrayReduce('quantilesExactInclusive({_LEVELS})', users_usd) AS user_quantiles"
     per_user = f"{spread}, arraySum(users_usd) AS user_sum, arrayMax(users_usd) AS user_max"
     order = "ORDER BY cost_usd DESC NULLS LAST" + "".join(f", {label}" for label in labels)
-    return f"SELECT * EXCEPT users_usd, {per_user} FROM ({inner}) {order} LIMIT {{limit:UInt64}}"  # noqa: S608
+    return f"SELECT * EXCEPT users_usd, {per_user} FROM ({inner}) {order} LIMIT {{limit:UInt64}}"
 
 
 def _group(row: Mapping[str, Any], group_by: Sequence[str]) -> CostGroup:
@@ -188,11 +188,11 @@ async def read_model_usage(reader: ProjectReader, query: CostQuery) -> list[Mode
     columns = {"cost": "max(cost_usd)", **{name: f"max({column})" for name, column in _TOKENS.items()}}
     found = responses(query.span.axis, columns, dict.fromkeys((*query.group_by, "provider", "model")), query.filters)
     priced = (
-        f"SELECT *, {rates_expression('by_provider', 'by_model', 'at', _INPUT)} AS rates FROM ({found}) WHERE isNotNull(cost)"  # noqa: S608
+        f"SELECT *, {rates_expression('by_provider', 'by_model', 'at', _INPUT)} AS rates FROM ({found}) WHERE isNotNull(cost)"
     )
     listed = [f"sum(toFloat64(ifNull({name}, 0)) * rates[{index}])" for index, name in enumerate(_TOKENS, 1)]
     sql = (
-        f"SELECT {', '.join(labels)}, count() AS responses, sum(cost) AS cost_usd, countIf(empty(rates)) AS unlisted,"  # noqa: S608
+        f"SELECT {', '.join(labels)}, count() AS responses, sum(cost) AS cost_usd, countIf(empty(rates)) AS unlisted,"
         f" [{', '.join(f'sum(toFloat64(ifNull({name}, 0)))' for name in _TOKENS)}] AS tokens,"
         f" [{', '.join(listed)}, sum(rates[5])] AS listed,"
         f" [{', '.join(f'avg(rates[{index}])' for index in range(1, 5))}] AS mean_rates"
@@ -233,7 +233,7 @@ async def read_repeated_prompts(reader: ProjectReader, query: CostQuery) -> Wast
     }
     found = responses(query.span.axis, columns, ("provider", "model"), query.filters)
     grouped = (
-        "SELECT by_provider, by_model, prompt, any(preview) AS shown, argMin(trace_hex, at) AS trace_hex, count() AS n,"  # noqa: S608
+        "SELECT by_provider, by_model, prompt, any(preview) AS shown, argMin(trace_hex, at) AS trace_hex, count() AS n,"
         f" toFloat64(sum(cost) - max(cost)) AS wasted FROM ({found})"
         " WHERE isNotNull(cost) AND failed = 0 AND recorded > 0 GROUP BY by_provider, by_model, prompt HAVING n > 1"
     )
@@ -268,21 +268,21 @@ async def read_cache_misses(reader: ProjectReader, query: CostQuery) -> WasteFou
     found = responses(query.span.axis, columns, ("provider", "model"), query.filters)
     share = f"{CACHE_SHARE} * prefix_chars / all_chars * {_INPUT}"
     priced = (
-        f"SELECT *, toUInt64(floor({share})) AS prefix_tokens,"  # noqa: S608
+        f"SELECT *, toUInt64(floor({share})) AS prefix_tokens,"
         f" ifNull(cache_read, 0) = 0 AND ifNull(cache_write, 0) = 0 AS missed,"
         f" {rates_expression('by_provider', 'by_model', 'at', _INPUT)} AS rates FROM ({found})"
         f" WHERE isNotNull(cost) AND prefix_chars >= {CACHE_MIN_CHARS} AND prefix_tokens >= {CACHE_MIN_TOKENS}"
     )
     saved = "(misses - 1) * least_tokens * greatest(0, saving) - least_tokens * greatest(0, premium)"
     windows = (
-        "SELECT by_provider, by_model, prompt, any(preview) AS shown, argMinIf(trace_hex, at, missed) AS example,"  # noqa: S608
+        "SELECT by_provider, by_model, prompt, any(preview) AS shown, argMinIf(trace_hex, at, missed) AS example,"
         " countIf(missed) AS misses,"
         f" intDiv(toUnixTimestamp(at), {CACHE_WINDOW_S}) AS window, minIf(prefix_tokens, missed) AS least_tokens,"
         " minIf(rates[1] - rates[2], missed) AS saving, maxIf(rates[3] - rates[1], missed) AS premium"
         f" FROM ({priced}) WHERE notEmpty(rates) GROUP BY by_provider, by_model, prompt, window HAVING misses > 1"
     )
     grouped = (
-        "SELECT by_provider, by_model, prompt, any(shown) AS shown, any(example) AS trace_hex, sum(misses) AS n,"  # noqa: S608
+        "SELECT by_provider, by_model, prompt, any(shown) AS shown, any(example) AS trace_hex, sum(misses) AS n,"
         f" sum(greatest(0, {saved})) AS wasted FROM ({windows}) GROUP BY by_provider, by_model, prompt HAVING wasted > 0"
     )
     return await _waste(reader, query, grouped)
@@ -290,7 +290,7 @@ async def read_cache_misses(reader: ProjectReader, query: CostQuery) -> WasteFou
 
 async def _waste(reader: ProjectReader, query: CostQuery, grouped: str) -> WasteFound:
     sql = (
-        "SELECT *, count() OVER () AS prompts, sum(n) OVER () AS all_n, sum(wasted) OVER () AS all_wasted"  # noqa: S608
+        "SELECT *, count() OVER () AS prompts, sum(n) OVER () AS all_n, sum(wasted) OVER () AS all_wasted"
         f" FROM ({grouped}) ORDER BY wasted DESC, prompt LIMIT {{limit:UInt64}}"
     )
     rows = await reader.fetch(sql, query.span, {**filter_parameters(query.filters), "limit": query.limit})

@@ -65,9 +65,14 @@ def alias(dimension: str) -> str:
     return f"by_{COLUMNS[dimension]}"
 
 
-def filter_parameters(filters: Mapping[str, str]) -> dict[str, Any]:
+def filter_parameters(filters: Mapping[str, str], columns: Mapping[str, str] = COLUMNS) -> dict[str, Any]:
     """Bound parameters of the conditions that `filters` become."""
-    return {_parameter(name): value for name, value in filters.items()}
+    return {f"is_{columns[name]}": value for name, value in filters.items()}
+
+
+def filter_conditions(filters: Iterable[str], columns: Mapping[str, str]) -> list[str]:
+    """That each of `columns` is what its filter says; the values are `filter_parameters` of the same columns."""
+    return [f"{columns[name]} = {{is_{columns[name]}:String}}" for name in filters]
 
 
 def requests(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Mapping[str, str]) -> str:
@@ -118,7 +123,7 @@ def _with_inherited(rows: str, axis: Axis, inherited: list[str], filters: Mappin
     labels = ", ".join(f"{_of_request(name, filters)} AS {alias(name)}" for name in inherited)
     some = " OR ".join(f"{COLUMNS[name]} != ''" for name in inherited)
     traces = f"SELECT {TRACE} AS trace, {labels} {spans_of(axis, REQUEST_SLACK)} AND ({some}) GROUP BY trace"
-    return f"SELECT * FROM ({rows}) AS s ANY LEFT JOIN ({traces}) AS t USING (trace)"  # noqa: S608 - fixed text
+    return f"SELECT * FROM ({rows}) AS s ANY LEFT JOIN ({traces}) AS t USING (trace)"
 
 
 def _of_span(dimension: str) -> str:
@@ -176,9 +181,5 @@ def _joined(keyword: str, conditions: Iterable[str]) -> str:
     return f" {keyword} {joined}" if joined else ""
 
 
-def _parameter(dimension: str) -> str:
-    return f"is_{COLUMNS[dimension]}"
-
-
 def _bound(dimension: str) -> str:
-    return f"{{{_parameter(dimension)}:String}}"
+    return f"{{is_{COLUMNS[dimension]}:String}}"

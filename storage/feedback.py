@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from storage.dimensions import RANK
+from storage.dimensions import RANK, filter_conditions, filter_parameters
 from storage.scope import FEEDBACK, HUMAN, SPANS_OF_TRACES, ProjectReader, Range, from_epoch_ms, scores_of
 from storage.score_series import SCORE_COLUMNS
 from storage.scores import ScoreRow, insert_scores
@@ -143,7 +143,7 @@ async def list_feedback(reader: ProjectReader, query: FeedbackQuery) -> tuple[li
 
 def _conditions(query: FeedbackQuery) -> list[str]:
     conditions = ["source = 'human'", f"reason != '{WITHDRAWN}'"]
-    conditions += [f"{SCORE_COLUMNS[name]} = {{is_{SCORE_COLUMNS[name]}:String}}" for name in query.filters]
+    conditions += filter_conditions(query.filters, SCORE_COLUMNS)
     conditions += [f"{name} = {{has_{name}:String}}" for name in query.equal]
     if query.trace_id is not None:
         conditions.append("trace_id = toFixedString(unhex({trace_id:String}), 16)")
@@ -156,7 +156,7 @@ def _conditions(query: FeedbackQuery) -> list[str]:
 
 
 def _parameters(query: FeedbackQuery) -> dict[str, Any]:
-    given: dict[str, Any] = {f"is_{SCORE_COLUMNS[name]}": value for name, value in query.filters.items()}
+    given = filter_parameters(query.filters, SCORE_COLUMNS)
     given |= {f"has_{name}": value for name, value in query.equal.items()}
     if query.trace_id is not None:
         given["trace_id"] = query.trace_id
@@ -178,7 +178,7 @@ _END = "toUnixTimestamp64Milli(started_at) + ifNull(duration_ms, 0)"
 
 _ANSWERS = f"""SELECT {_SPAN} FROM (SELECT * {SPANS_OF_TRACES} {_ONCE})
 ORDER BY trace_id, operation IN ({_MADE}) DESC, if(operation IN ({_MADE}), -({_END}), 0), {RANK}
-LIMIT 1 BY trace_id"""  # noqa: S608
+LIMIT 1 BY trace_id"""
 
 _NAMED = f"""SELECT {_SPAN} {SPANS_OF_TRACES} AND span_id IN (SELECT unhex(arrayJoin({{spans:Array(String)}})))
 ORDER BY log_offset, started_at LIMIT 1 BY trace_id, span_id"""

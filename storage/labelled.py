@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.settings import QuerySettings
+from storage.dimensions import filter_conditions, filter_parameters
 from storage.feedback import WITHDRAWN
 from storage.scope import SCORES_OF_TRACES, SPANS_OF_TRACES, ProjectReader, QueryError, Range, from_epoch_ms, scores_of
 from storage.score_series import JUDGED, SCORE_COLUMNS
@@ -39,8 +40,7 @@ class ScoreQuery:
     @property
     def parameters(self) -> dict[str, str]:
         """Bound parameters of every statement on it."""
-        labels = {f"is_{SCORE_COLUMNS[name]}": value for name, value in self.filters.items()}
-        return {"score": self.name, "part": self.part, **labels}
+        return {"score": self.name, "part": self.part, **filter_parameters(self.filters, SCORE_COLUMNS)}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ async def read_agreed(reader: ProjectReader, query: ScoreQuery) -> tuple[str, li
     )
     judged = f"SELECT trace_id, span_id, scorer, value, flagged, {_IN_POOL} AS pooled {_scores(query)} AND flagged IS NOT NULL"
     sql = (
-        f"SELECT scorer, value, flagged, pooled, people FROM ({judged}) AS s INNER JOIN ({people}) AS p "  # noqa: S608 - fixed
+        f"SELECT scorer, value, flagged, pooled, people FROM ({judged}) AS s INNER JOIN ({people}) AS p "
         "USING (trace_id, span_id) ORDER BY trace_id, span_id LIMIT {limit:UInt32}"
     )
     rows = await reader.fetch(sql, query.span, {**query.parameters, "limit": reader.bounds.max_rows + 1})
@@ -150,7 +150,7 @@ def _human() -> str:
 
 
 def _scores(query: ScoreQuery) -> str:
-    labels = [f"{SCORE_COLUMNS[name]} = {{is_{SCORE_COLUMNS[name]}:String}}" for name in query.filters]
+    labels = filter_conditions(query.filters, SCORE_COLUMNS)
     own = ["name = {score:String}", "part = {part:String}", "source = 'analyzer'", JUDGED, *labels]
     source = f"{scores_of('event', late=False)} AND {' AND '.join(own)}"
     if query.filters.get("scorer"):

@@ -33,7 +33,7 @@ WITH
 SELECT if(release != '', release, trace_release) AS named, uniqExact(span_key) AS spans_count
 FROM carried INNER JOIN requests ON carried.trace_id = requests.trace_id
 GROUP BY named
-"""  # noqa: S608 - fixed text; values are bound
+"""
 
 
 @dataclass(frozen=True)

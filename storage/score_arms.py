@@ -49,7 +49,7 @@ def _statement(metric: ScoreMetric, query: ArmQuery, source: str) -> str:
         f"if(countIf({known}) = 0, NULL, {of_request}({observed(metric)}, {known})) AS x {source} GROUP BY trace_id"
     )
     return (
-        "SELECT intDiv(toUnixTimestamp64Milli(at), {block:Int64}) AS b, any(by) AS scorer, countIf(y IS NULL) AS missing, "  # noqa: S608 - fixed
+        "SELECT intDiv(toUnixTimestamp64Milli(at), {block:Int64}) AS b, any(by) AS scorer, countIf(y IS NULL) AS missing, "
         "sumIf(w, y IS NOT NULL) AS weights, sumIf(w * w, y IS NOT NULL) AS squared_weights, ifNull(sum(w * y), 0) AS total, "
         "ifNull(sum(w * y * y), 0) AS squares, "
         f"groupArraySortedIf({EXAMPLES})((assumeNotNull({worst}), id), {shown}) AS examples "
