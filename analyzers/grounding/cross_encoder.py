@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.embedding.model import INSTALL, ModelUnavailableError
+from analyzers.embedding.model import INSTALL, LOADING_ERRORS, ModelUnavailableError, weights_digest
 
 MAX_TOKENS = 512
 ENTAILMENT = ("entailment", "entail", "supported", "consistent")
@@ -29,7 +28,7 @@ class SupportCrossEncoder:
         self._model = _load(model)
         self._batch_size = batch_size
         self._column = _column(model, self._model)
-        self.version = f"{Path(model).name}@{_digest(self._model)}"
+        self.version = f"{Path(model).name}@{weights_digest(self._model.model)}"
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """Probability for each (context, sentence) that the first supports the second; the tokenizer cuts longer pairs."""
@@ -54,7 +53,7 @@ def _load(model: str) -> Any:
     torch.set_num_threads(1)
     try:
         return CrossEncoder(model, max_length=MAX_TOKENS, local_files_only=Path(model).is_dir())
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except LOADING_ERRORS as error:
         raise ModelUnavailableError(
             f"the cross-encoder {model!r} cannot be loaded ({error}): set analysis.grounding.cross_encoder to a folder that "
             "sentence-transformers can read, or unset it"
@@ -78,11 +77,3 @@ def _identity() -> Any:
     import torch
 
     return torch.nn.Identity()
-
-
-def _digest(model: Any) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(memoryview(tensor.detach().float().cpu().contiguous().numpy()).cast("B"))
-    return digest.hexdigest()[:8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -27,6 +28,8 @@ READABLE_SHARE = 0.5
 """Share of Latin letters below which the screen, which has learnt English, says nothing."""
 LAST_LATIN = "\u024f"
 PARTS: tuple[Part, ...] = ("prompt", "completion")
+
+UNREAD = abstention("script", "only Latin script can be read: set analysis.toxicity.model to multilingual")
 
 _log = structlog.get_logger("analyzers.toxicity")
 T = TypeVar("T")
@@ -136,17 +139,24 @@ class ToxicityAnalyzer:
 
     async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
         cut = {text: windows(text, WINDOW_CHARS, MAX_WINDOWS) for text in texts}
-        pieces = list(dict.fromkeys(window.of(text) for text, its in cut.items() for window in its))
+        foreign = await self._on_thread(lambda: {piece for piece in _pieces(cut) if not _is_readable(piece)})
+        read = {
+            text: its
+            for text, its in cut.items()
+            if self._reads_any_script or foreign.isdisjoint(window.of(text) for window in its)
+        }
+        pieces = _pieces(read)
+        screened = await self._screened([piece for piece in pieces if piece not in foreign])
+        screened |= dict.fromkeys(foreign, math.nan)
+        classes = await self._asked([piece for piece in pieces if is_doubtful(screened[piece], self._settings.doubt)])
+        return {text: self._verdict(text, read[text], screened, classes) if text in read else UNREAD for text in texts}
+
+    async def _screened(self, pieces: list[str]) -> dict[str, float]:
         if not pieces:
             return {}
-        screened = await self._screened(pieces)
-        classes = await self._asked([piece for piece in pieces if is_doubtful(screened[piece], self._settings.doubt)])
-        return {text: self._verdict(text, its, screened, classes) for text, its in cut.items()}
-
-    async def _screened(self, pieces: list[str]) -> Mapping[str, float]:
         embeddings = await self._embedder.embed(pieces)
         found = await self._on_thread(lambda: self._screen.probabilities(pieces, embeddings).tolist())
-        return {piece: value if _is_readable(piece) else float("nan") for piece, value in zip(pieces, found, strict=True)}
+        return dict(zip(pieces, found, strict=True))
 
     async def _asked(self, doubtful: list[str]) -> Mapping[str, Mapping[str, float]]:
         """The big model's classes, batch by batch, so that other work on the threads comes between."""
@@ -166,8 +176,6 @@ class ToxicityAnalyzer:
         screened: Mapping[str, float],
         classes: Mapping[str, Mapping[str, float]],
     ) -> Judgement:
-        if not self._reads_any_script and not all(_is_readable(window.of(text)) for window in its):
-            return abstention("script", "only Latin script can be read: set analysis.toxicity.model to multilingual")
         pieces = [(window, window.of(text)) for window in its]
         scores = [WindowScore(window, screened[piece], classes.get(piece, {})) for window, piece in pieces]
         return judge(scores, len(text), self._settings.threshold)
@@ -202,7 +210,14 @@ def _parts(span: SpanText) -> list[tuple[Part, str]]:
     return [(part, text) for part in PARTS if (text := span.text_of(part)).strip()]
 
 
+def _pieces(cut: Mapping[str, Sequence[Window]]) -> list[str]:
+    """What the windows of texts show, each once."""
+    return list(dict.fromkeys(window.of(text) for text, its in cut.items() for window in its))
+
+
 def _is_readable(text: str) -> bool:
+    if text.isascii():
+        return True
     letters = [letter for letter in text if letter.isalpha()]
     return not letters or sum(letter <= LAST_LATIN for letter in letters) >= READABLE_SHARE * len(letters)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.embedding.model import INSTALL, ModelUnavailableError
+from analyzers.embedding.model import INSTALL, LOADING_ERRORS, ModelUnavailableError
+from analyzers.text import legible
 from analyzers.toxicity.checkpoint import Checkpoint, verified_checkpoint
 from schemas.analysis import ToxicitySettings
 
@@ -40,7 +42,7 @@ class DetoxifyModel:
         self._batch_size = settings.batch_size
         self._device = _device(settings.device)
         self._model, self._tokenizer, self.classes = _load(checkpoint, settings)
-        self._model.to(self._device).eval()
+        _place(self._model, self._device)
         self._max_tokens = min(LONGEST_TOKENS, self._model.config.max_position_embeddings - POSITIONS_BEFORE_TEXT)
         self.version = f"detoxify-{settings.model}@{checkpoint.sha256[:8]}"
 
@@ -56,8 +58,8 @@ class DetoxifyModel:
     def _forward(self, texts: list[str]) -> NDArray[np.float64]:
         import torch
 
-        legible = [text.encode("utf-8", "replace").decode() for text in texts]
-        inputs = self._tokenizer(legible, return_tensors="pt", truncation=True, max_length=self._max_tokens, padding=True)
+        read = [legible(text) for text in texts]
+        inputs = self._tokenizer(read, return_tensors="pt", truncation=True, max_length=self._max_tokens, padding=True)
         with torch.inference_mode():
             logits = self._model(**inputs.to(self._device)).logits
         # The unbiased and multilingual models have further outputs, for identities, after their classes.
@@ -70,8 +72,11 @@ def _load(checkpoint: Checkpoint, settings: ToxicitySettings) -> tuple[Any, Any,
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    # The published checkpoints hold more than tensors; this one's content was verified.
-    loaded = torch.load(checkpoint.path, map_location="cpu", weights_only=False)
+    try:
+        # The published checkpoints hold more than tensors; this one's content was verified.
+        loaded = torch.load(checkpoint.path, map_location="cpu", weights_only=False)
+    except (*LOADING_ERRORS, UnpicklingError, EOFError, ImportError, AttributeError) as error:
+        raise ModelUnavailableError(f"{checkpoint.path} is no checkpoint of Detoxify's: {error}; get the right file") from error
     try:
         arguments = dict(loaded["config"]["arch"]["args"])
         classes = tuple(_CLASS_NAMES.get(name, name) for name in loaded["config"]["dataset"]["args"]["classes"])
@@ -81,7 +86,7 @@ def _load(checkpoint: Checkpoint, settings: ToxicitySettings) -> tuple[Any, Any,
     arguments["model_type"] = _base(str(arguments["model_type"]), settings)
     try:
         model, tokenizer = get_model_and_tokenizer(**arguments, state_dict=state)
-    except (OSError, RuntimeError, ValueError, AttributeError) as error:
+    except (*LOADING_ERRORS, AttributeError) as error:
         raise ModelUnavailableError(f"the checkpoint {checkpoint.path} cannot be loaded: {error}") from error
     _refuse_other_weights(model, state, checkpoint)
     return model, tokenizer, classes
@@ -124,6 +129,13 @@ def _is_learned(name: str) -> bool:
 
 def _same(torch: Any, value: Any, stored: Any) -> bool:
     return stored is not None and value.shape == stored.shape and bool(torch.equal(value, stored.to(value.dtype)))
+
+
+def _place(model: Any, device: str) -> None:
+    try:
+        model.to(device).eval()
+    except LOADING_ERRORS as error:
+        raise ModelUnavailableError(f"Detoxify cannot run on {device} ({error}): set analysis.toxicity.device") from error
 
 
 def _device(device: str) -> str:

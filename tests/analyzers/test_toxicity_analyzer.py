@@ -260,6 +260,15 @@ async def test_multilingual_reads_any_script(
     assert score.evidence[0]["screen"] is None
 
 
+async def test_what_nobody_can_read_is_not_asked_about(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
+) -> None:
+    analyzer, model = cascade(screen, embedder, threads, tiny, doubt=(0.0, 1.0))
+    foreign, kind = await scores(analyzer, span("Ты глупый дурак, убирайся отсюда"), span(KIND, number=2))
+    assert (foreign.reason, kind.reason) == ("script", "")
+    assert model.asked == [KIND]
+
+
 async def test_every_score_names_its_scorer(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, alone: ToxicityAnalyzer
 ) -> None:

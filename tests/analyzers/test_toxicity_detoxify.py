@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import socket
 from pathlib import Path
@@ -147,6 +148,22 @@ def test_something_else_than_a_checkpoint(tmp_path: Path, bert: TinyCheckpoint) 
     torch.save({"weights": 1}, path)
     with pytest.raises(ModelUnavailableError, match="no checkpoint of Detoxify's"):
         DetoxifyModel(TinyCheckpoint(path, bert.base, bert.model, bert.tokenizer).settings())
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"PK\x03\x04", b"\x80\x02c"])
+def test_a_file_that_cannot_be_read_as_one(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.ckpt"
+    path.write_bytes(content)
+    settings = ToxicitySettings(checkpoint=path, checkpoint_sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(ModelUnavailableError, match="no checkpoint of Detoxify's"):
+        DetoxifyModel(settings)
+
+
+def test_a_device_that_is_not_here(bert: TinyCheckpoint) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has what others lack")
+    with pytest.raises(ModelUnavailableError, match=r"analysis\.toxicity\.device"):
+        DetoxifyModel(bert.settings(device="cuda"))
 
 
 @pytest.mark.parametrize("sha256", [None, "", "c7548aa0"])
