@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.drift.decision import Seen, consecutive, decide
-from analyzers.drift.reference import Reference, build, scan_of, sketch_of
+from analyzers.drift.reference import Reference, build, scan_of, sketches_of
 from analyzers.stats.mean_embedding import FEATURES
 from schemas.analysis import DriftSettings
 from schemas.drift import Slice, Stream
@@ -67,7 +67,9 @@ async def _looks(store: ClickHouseStore, streams: list[Stream], scale: str, unit
     stored = await read_units(store, streams[0], unit, START, START + 14 * DAY)
     sample = np.random.default_rng(2).normal(size=(2000, FEATURES)) / np.sqrt(FEATURES)
     scan = scan_of(DriftSettings(scales=(scale,)), unit)
-    reference = build([sketch_of(row) for row in stored], sample, scan, settings.false_alarm_rate, settings.min_reference, 1)
+    reference = build(
+        [sketch for _, sketch in sketches_of(stored)], sample, scan, settings.false_alarm_rate, settings.min_reference, 1
+    )
     wall_ms, cpu_ms = [], []
     for _ in range(10):
         began, used = time.perf_counter(), time.process_time()
@@ -83,7 +85,7 @@ async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: dat
     found = await read_group(store, StreamGroup("p", "prompt", "service"), unit, start, end)
     rows = []
     for stream, stored in found.items():
-        units = consecutive({row.start: sketch_of(row) for row in stored}, start, end, unit)
+        units = consecutive({row.start: sketch for row, sketch in sketches_of(stored)}, start, end, unit)
         own = stream.slice
         labels = (stream.project, end, stream.part, scale, own.service, own.target, own.release, own.model)
         rows.append(decide(LookRow(*labels, "e", "no-data", "", units[-1].count, end), reference, Seen(units, unit, ())))

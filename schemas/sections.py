@@ -78,7 +78,7 @@ class IngestSettings(Section):
     embedded_linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
     """How long the embedded log waits for requests to share one insert."""
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = 30
-    """Days that spans are kept."""
+    """Days that spans are kept, and whatever quotes or judges their texts: scores, sampled texts, looks at drift."""
 
 
 class QuerySettings(Section):

@@ -131,7 +131,7 @@ async def _sum(store: ClickHouseStore, table: str, column: str, condition: str, 
     unit = "toDateTime(intDiv(toUnixTimestamp(at), {unit_s:UInt32}) * {unit_s:UInt32}, 'UTC')"
     keys = f"project, part, embedder, {_SLICE}"
     await store.command(
-        f"INSERT INTO embedding_units (unit_s, {keys}, unit, n, weight, squares, sums, square_sums, updated_at) "  # noqa: S608 - fixed text; values are bound
+        f"INSERT INTO embedding_units (unit_s, {keys}, unit, n, weight, squares, sums, square_sums, updated_at) "
         f"SELECT {{unit_s:UInt32}}, {keys}, {unit} AS start, {_SUMS}, sumForEach(square_sums) AS square_sums, now64(3) "
         f"FROM (SELECT {keys}, {column} AS at, n, weight, squares, sums, square_sums FROM {table} WHERE {condition}"
         f"{column} >= fromUnixTimestamp({{start:Int64}}) AND {column} < fromUnixTimestamp({{end:Int64}})) "
@@ -154,7 +154,7 @@ async def drop_sketches(store: ClickHouseStore, before: datetime) -> None:
 async def streams_with_units(store: ClickHouseStore, unit: timedelta, since: datetime) -> list[Stream]:
     """Every stream that had texts since `since`."""
     rows = await store.query(
-        f"SELECT DISTINCT project, part, {_SLICE} FROM embedding_units "  # noqa: S608 - fixed text; values are bound
+        f"SELECT DISTINCT project, part, {_SLICE} FROM embedding_units "
         f"WHERE unit_s = {{unit_s:UInt32}} AND unit >= fromUnixTimestamp({{start:Int64}}) ORDER BY project, part, {_SLICE}",
         {"unit_s": _seconds(unit), "start": int(since.timestamp())},
     )
@@ -164,7 +164,7 @@ async def streams_with_units(store: ClickHouseStore, unit: timedelta, since: dat
 async def first_units(store: ClickHouseStore, stream: Stream, unit: timedelta) -> dict[str, datetime]:
     """Start of the first unit with texts of each embedder of a stream."""
     rows = await store.query(
-        f"SELECT embedder, min(unit) AS first FROM embedding_units "  # noqa: S608 - fixed text; values are bound
+        f"SELECT embedder, min(unit) AS first FROM embedding_units "
         f"WHERE {_OF_STREAM} AND unit_s = {{unit_s:UInt32}} GROUP BY embedder ORDER BY first",
         {**_named(stream), "unit_s": _seconds(unit)},
     )
@@ -177,7 +177,7 @@ async def read_units(
     """The sums of a stream's closed units in [start, end), in order of time; of one embedder, or of all."""
     of_embedder = " AND embedder = {embedder:String}" if embedder else ""
     rows = await store.query(
-        f"SELECT unit, embedder, n, weight, squares, sums FROM embedding_units FINAL "  # noqa: S608 - fixed text; values are bound
+        f"SELECT unit, embedder, n, weight, squares, sums FROM embedding_units FINAL "
         f"WHERE {_OF_STREAM} AND unit_s = {{unit_s:UInt32}}{of_embedder} AND unit >= fromUnixTimestamp({{start:Int64}}) "
         f"AND unit < fromUnixTimestamp({{end:Int64}}) ORDER BY unit, embedder",
         {**_named(stream), "unit_s": _seconds(unit), "embedder": embedder, **_between(start, end)},
@@ -192,7 +192,7 @@ async def read_group(
     if group.alone is not None:
         return {group.alone: await read_units(store, group.alone, unit, start, end)}
     rows = await store.query(
-        f"SELECT project, part, {_SLICE}, unit, embedder, n, weight, squares, sums "  # noqa: S608 - fixed text; values are bound
+        f"SELECT project, part, {_SLICE}, unit, embedder, n, weight, squares, sums "
         "FROM embedding_units FINAL WHERE project = {project:String} AND part = {part:String} "
         "AND slice_service = {service:String} AND unit_s = {unit_s:UInt32} "
         "AND unit >= fromUnixTimestamp({start:Int64}) AND unit < fromUnixTimestamp({end:Int64}) ORDER BY unit, embedder",
@@ -225,10 +225,10 @@ async def read_samples(
     ]
     inner = [f"{name} = {{{name}:String}}" for name in ("release", "model") if getattr(stream.slice, name)]
     # The slot's row is chosen before its release is asked for, and the vectors are read only of those that are wanted.
-    keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {' AND '.join([*conditions, *inner])}"  # noqa: S608 - fixed text; values are bound
+    keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {' AND '.join([*conditions, *inner])}"
     chosen = f"{keys} ORDER BY cityHash64(trace_id, span_id) LIMIT {{limit:UInt32}}"
     rows = await store.query(
-        "SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, embedding "  # noqa: S608 - fixed text; values are bound
+        "SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, embedding "
         f"FROM embedding_samples FINAL WHERE {' AND '.join(conditions)} AND (bucket, slot) IN ({chosen}) "
         "ORDER BY cityHash64(trace_id, span_id)",
         {**_named(stream), "embedder": embedder, "limit": limit, **_between(start, end)},
@@ -251,7 +251,7 @@ async def last_looks(store: ClickHouseStore, scale: str, since: datetime, projec
     """The latest look at each stream, of those with one since `since`; of one project, or of all."""
     of_project = "project = {project:String} AND " if project is not None else ""
     rows = await store.query(
-        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL WHERE {of_project}scale = {{scale:String}} "  # noqa: S608 - fixed text; values are bound
+        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL WHERE {of_project}scale = {{scale:String}} "
         f"AND time >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') "
         f"ORDER BY drift_looks.time DESC LIMIT 1 BY project, part, {_SLICE}",
         {"project": project or "", "scale": scale, "start": int(since.timestamp() * 1000)},
@@ -262,7 +262,7 @@ async def last_looks(store: ClickHouseStore, scale: str, since: datetime, projec
 async def looks_between(store: ClickHouseStore, project: str, scale: str, start: datetime, end: datetime) -> list[LookRow]:
     """Every look of a project whose unit ended in (start, end], in order of stream and time."""
     rows = await store.query(
-        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL "  # noqa: S608 - fixed text; values are bound
+        f"SELECT {_LOOK_COLUMNS} FROM drift_looks FINAL "
         "WHERE project = {project:String} AND scale = {scale:String} "
         "AND time > fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC') "
         f"ORDER BY part, {_SLICE}, drift_looks.time",

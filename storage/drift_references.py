@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from schemas.control.analysis import drift_references, embedder_versions
 from schemas.drift import Slice, Stream
@@ -66,15 +66,8 @@ def read_features(connection: Connection, version: str) -> Features | None:
 
 def put_reference(connection: Connection, reference: StoredReference) -> None:
     """Store a reference, in the place of the one that its stream, scale and embedder had."""
-    columns = drift_references.c
-    same = (
-        columns.project == reference.stream.project,
-        columns.slice_key == reference.stream.key,
-        columns.scale == reference.scale,
-        columns.embedder_version == reference.embedder,
-        columns.replaced_at.is_(None),
-    )
-    connection.execute(update(drift_references).where(*same).values(replaced_at=reference.created_at))
+    in_use = *_of_the_same(reference), drift_references.c.replaced_at.is_(None)
+    connection.execute(update(drift_references).where(*in_use).values(replaced_at=reference.created_at))
     connection.execute(
         insert(drift_references).values(
             id=reference.id,
@@ -94,31 +87,26 @@ def put_reference(connection: Connection, reference: StoredReference) -> None:
     )
 
 
-def retire_reference(connection: Connection, project: str, reference_id: str, now: datetime) -> bool:
-    """Take a reference out of use; False where the project has no such one in use."""
-    columns = drift_references.c
-    of_it = columns.project == project, columns.id == reference_id, columns.replaced_at.is_(None)
-    return connection.execute(update(drift_references).where(*of_it).values(replaced_at=now)).rowcount == 1
+def retire_reference(connection: Connection, project: str, reference_id: str, now: datetime) -> StoredReference | None:
+    """Take a reference out of use, and the initial one that it replaced back into use; None where it was in no use.
+
+    The texts that an initial reference was made of may be gone by now: it cannot be made again.
+    """
+    columns, found = drift_references.c, find_reference(connection, project, reference_id)
+    if found is None or found.replaced_at is not None:
+        return None
+    connection.execute(update(drift_references).where(columns.id == reference_id).values(replaced_at=now))
+    initial = select(columns.id).where(*_of_the_same(found), columns.mode == "initial").order_by(columns.created_at.desc())
+    before = connection.execute(initial).scalars().first()
+    if found.mode != "initial" and before is not None:
+        connection.execute(update(drift_references).where(columns.id == before).values(replaced_at=None))
+    return found
 
 
 def find_reference(connection: Connection, project: str, reference_id: str) -> StoredReference | None:
     """A reference by its id, in use or not."""
     query = select(drift_references).where(drift_references.c.project == project, drift_references.c.id == reference_id)
     row = connection.execute(query).one_or_none()
-    return None if row is None else _reference(row)
-
-
-def active_reference(connection: Connection, stream: Stream, scale: str, embedder: str) -> StoredReference | None:
-    """What a stream is compared with."""
-    columns = drift_references.c
-    query = select(drift_references).where(
-        columns.project == stream.project,
-        columns.slice_key == stream.key,
-        columns.scale == scale,
-        columns.embedder_version == embedder,
-        columns.replaced_at.is_(None),
-    )
-    row = connection.execute(query.order_by(columns.created_at.desc())).first()
     return None if row is None else _reference(row)
 
 
@@ -137,6 +125,17 @@ def list_references(connection: Connection, project: str, *, retired: bool) -> l
     if not retired:
         query = query.where(drift_references.c.replaced_at.is_(None))
     return [_reference(row) for row in connection.execute(query.order_by(drift_references.c.created_at.desc()))]
+
+
+def _of_the_same(reference: StoredReference) -> tuple[ColumnElement[bool], ...]:
+    """References of the same stream, scale and embedder, in use or not."""
+    columns = drift_references.c
+    return (
+        columns.project == reference.stream.project,
+        columns.slice_key == reference.stream.key,
+        columns.scale == reference.scale,
+        columns.embedder_version == reference.embedder,
+    )
 
 
 def _reference(row: Row[Any]) -> StoredReference:

@@ -18,6 +18,15 @@ from storage.clickhouse import ClickHouseStore, StoreError
 
 DEDUPLICATION_S = 14 * 24 * 3600
 
+RETAINED = {
+    TARGET: "received_at",
+    "scores": "received_at",
+    "analysis_coverage": "received_at",
+    "embedding_samples": "received_at",
+    "drift_looks": "time",
+}
+"""Tables with texts, or judgements of them, that `ingest.retention_days` holds for, each with the time that it counts from."""
+
 _LEDGER = """CREATE TABLE IF NOT EXISTS store_migrations
 (name String, hash String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = {merge_tree} ORDER BY (name, applied_at) SETTINGS fsync_after_insert = 1"""
@@ -151,11 +160,14 @@ async def _replace_view(store: ClickHouseStore, *, exists: bool) -> None:
 
 
 async def _set_retention(store: ClickHouseStore, days: int) -> None:
-    wanted = f"TTL toDateTime(received_at) + toIntervalDay({int(days)})"
-    sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
-    rows = await store.query(sql, {"table": TARGET})
-    if wanted not in rows[0]["engine_full"]:
-        await store.command(f"ALTER TABLE {TARGET} MODIFY {wanted}", settings={"materialize_ttl_after_modify": 0})
+    tables = await store.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
+    engines = {row["name"]: row["engine_full"] for row in tables}
+    for table, time in RETAINED.items():
+        wanted = f"TTL toDateTime({time}) + toIntervalDay({int(days)})"
+        if wanted not in engines[table]:
+            # What is stored already follows too. Only its age is looked at: large parts are not written again.
+            await store.command(f"ALTER TABLE {table} MODIFY SETTING materialize_ttl_recalculate_only = 1")
+            await store.command(f"ALTER TABLE {table} MODIFY {wanted}")
 
 
 async def _is_replicated(store: ClickHouseStore) -> bool:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from schemas.metric import SCORE_DIMENSIONS
 from schemas.metrics import LookMetric, ScoreMetric
+from storage.dimensions import COLUMNS, filter_conditions, filter_parameters
 from storage.scope import Axis, ProjectReader, Range, looks_of, scores_of
 from storage.series import MetricQuery, Series, Steps, gathered
 
-SCORE_COLUMNS: Mapping[str, str] = {
-    "service": "service",
-    "environment": "environment",
-    "model": "model",
-    "provider": "provider",
-    "operation": "operation",
-    "target": "target",
-    "release": "release",
-    "user": "user_id",
-    "conversation": "conversation_id",
-    "scorer": "scorer",
-}
+# A score carries what its span is called, under the same names, and its scorer.
+SCORE_COLUMNS: Mapping[str, str] = {name: COLUMNS.get(name, name) for name in SCORE_DIMENSIONS}
 
 LOOK_COLUMNS: Mapping[str, str] = {
     "service": "slice_service",
@@ -50,7 +42,7 @@ async def read_scores(reader: ProjectReader, metric: ScoreMetric, query: MetricQ
     keys = ", ".join([*labels.values(), "t"])
     columns = ", ".join(f"{SCORE_COLUMNS[name]} AS {column}" for name, column in labels.items())
     sql = (
-        f"SELECT {keys}, sum(weight * x) / sum(weight) AS value, count() AS n FROM (SELECT {columns}, "  # noqa: S608 - fixed text
+        f"SELECT {keys}, sum(weight * x) / sum(weight) AS value, count() AS n FROM (SELECT {columns}, "
         f"{steps.grid(at_column(query.axis))} AS t, weight, {observed(metric)} AS x {source}) "
         f"GROUP BY {keys} ORDER BY {keys} LIMIT {{limit:UInt32}}"
     )
@@ -73,7 +65,12 @@ def scored(
 
     Where one groups `by` service, each service has its own newest scorer: a calibrated service has one that no other has.
     """
-    conditions = ["name = {score:String}", "part = {part:String}", "source = {source:String}", *_equal(filters)]
+    conditions = [
+        "name = {score:String}",
+        "part = {part:String}",
+        "source = {source:String}",
+        *filter_conditions(filters, SCORE_COLUMNS),
+    ]
     if judged:
         conditions.append(score_known(metric))
     source = f"{scores_of(axis, late=metric.source == 'human')} AND {' AND '.join(conditions)}"
@@ -103,11 +100,7 @@ def at_column(axis: Axis) -> str:
 def score_parameters(metric: ScoreMetric, filters: Mapping[str, str]) -> dict[str, str]:
     """Bound parameters of `scored`."""
     own = {"score": metric.score, "part": metric.part, "source": metric.source}
-    return {**own, **{f"is_{SCORE_COLUMNS[name]}": value for name, value in filters.items()}}
-
-
-def _equal(filters: Iterable[str]) -> list[str]:
-    return [f"{SCORE_COLUMNS[name]} = {{is_{SCORE_COLUMNS[name]}:String}}" for name in filters]
+    return {**own, **filter_parameters(filters, SCORE_COLUMNS)}
 
 
 async def read_looks(reader: ProjectReader, metric: LookMetric, query: MetricQuery, steps: Steps) -> list[Series]:
@@ -123,17 +116,16 @@ async def read_looks(reader: ProjectReader, metric: LookMetric, query: MetricQue
     stream = ", ".join(LOOK_COLUMNS.values())
     keys = ", ".join([*labels.values(), "t"])
     columns = "".join(f"{LOOK_COLUMNS[name]} AS {column}, " for name, column in labels.items())
-    conditions = [f"{LOOK_COLUMNS[name]} = {{is_{LOOK_COLUMNS[name]}:String}}" for name in query.filters]
-    source = " AND ".join([looks_of(), *conditions])
+    source = " AND ".join([looks_of(), *filter_conditions(query.filters, LOOK_COLUMNS)])
     latest = (
         f"SELECT {stream}, {steps.grid('time')} AS t, "
         f"argMax(tuple(toFloat64({metric.column})), (time, looked_at)).1 AS x {source} GROUP BY {stream}, t"
     )
     sql = (
-        f"SELECT {keys}, max(x) AS value, count(x) AS n FROM (SELECT {columns}t, x FROM ({latest})) "  # noqa: S608 - fixed text
+        f"SELECT {keys}, max(x) AS value, count(x) AS n FROM (SELECT {columns}t, x FROM ({latest})) "
         f"GROUP BY {keys} ORDER BY {keys} LIMIT {{limit:UInt32}}"
     )
-    parameters = {f"is_{LOOK_COLUMNS[name]}": value for name, value in query.filters.items()}
-    bounded = {**parameters, "step": steps.step_ms or 1, "limit": reader.bounds.max_rows + 1}
-    rows = await reader.fetch(sql, Range(query.start, query.end, query.axis), bounded)
+    own = filter_parameters(query.filters, LOOK_COLUMNS)
+    parameters = {**own, "step": steps.step_ms or 1, "limit": reader.bounds.max_rows + 1}
+    rows = await reader.fetch(sql, Range(query.start, query.end, query.axis), parameters)
     return gathered(rows, labels, steps, reader.bounds, nothing=None, always=[] if labels else [()])

@@ -15,8 +15,9 @@ from storage.scope import Axis, QueryError, Range, epoch_ms, from_epoch_ms
 class MetricQuery:
     """One metric of one project between `start` (included) and `end`.
 
-    `step` None asks for one point over the whole range. `axis` says whether times are those of the events or of their
-    arrival. A filter's empty value means: not given.
+    `step` None asks for one point over the whole range; `shift` moves where steps begin, as days of a time zone do not begin
+    at multiples since 1970. `axis` says whether times are those of the events or of their arrival. A filter's empty value
+    means: not given.
     """
 
     project: str
@@ -27,6 +28,7 @@ class MetricQuery:
     group_by: tuple[str, ...] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     axis: Axis = "event"
+    shift: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -48,23 +50,28 @@ class Series:
 
 @dataclass(frozen=True)
 class Steps:
-    """The points of a range: `start` or, with a step, its multiples since 1970 (the first and the last may be partial)."""
+    """The points of a range: `start` or, with a step, its multiples since 1970 + `shift_ms`; the ends may be partial."""
 
     start_ms: int
     end_ms: int
     step_ms: int | None
+    shift_ms: int = 0
 
     def grid(self, at: str) -> str:
         """SQL of the start of the point that the time `at` (SQL, DateTime64(3)) belongs to, in epoch milliseconds."""
         if self.step_ms is None:
             return "{start:Int64}"
-        return f"toInt64(intDiv(toUnixTimestamp64Milli({at}), {{step:Int64}}) * {{step:Int64}})"
+        since = f"toUnixTimestamp64Milli({at})"
+        if self.shift_ms == 0:
+            return f"toInt64(intDiv({since}, {{step:Int64}}) * {{step:Int64}})"
+        return f"toInt64(intDiv({since} - {self.shift_ms}, {{step:Int64}}) * {{step:Int64}} + {self.shift_ms})"
 
     def times(self) -> list[int]:
         """When each point starts, in epoch milliseconds."""
         if self.step_ms is None:
             return [self.start_ms]
-        return list(range(self.start_ms // self.step_ms * self.step_ms, self.end_ms, self.step_ms))
+        first = (self.start_ms - self.shift_ms) // self.step_ms * self.step_ms + self.shift_ms
+        return list(range(first, self.end_ms, self.step_ms))
 
 
 def steps_of(query: MetricQuery, bounds: QuerySettings) -> Steps:
@@ -82,7 +89,7 @@ def steps_of(query: MetricQuery, bounds: QuerySettings) -> Steps:
         raise QueryError("bad-step", "the step is shorter than a second: ask for 1s or more")
     if (end_ms - start_ms) / step_ms > bounds.max_rows:
         raise _too_many(f"{(end_ms - start_ms) // step_ms} points a series", bounds)
-    return Steps(start_ms, end_ms, step_ms)
+    return Steps(start_ms, end_ms, step_ms, query.shift // timedelta(milliseconds=1))
 
 
 def _too_many(what: str, bounds: QuerySettings) -> QueryError:

@@ -61,7 +61,7 @@ _TRACES = f"""SELECT project, trace_id, {_first("target")}, {_first("release")},
 groupUniqArrayIf(usage_key, log_offset < {{first:UInt64}} AND operation IN ({_READ})) AS read_before
 FROM spans WHERE log_partition = {{partition:UInt32}} AND log_offset < {{end:UInt64}}
 AND received_at >= (SELECT min(received_at) {_OWN}) - toIntervalSecond({TRACE_SLACK // timedelta(seconds=1)})
-AND (project, trace_id) IN (SELECT project, trace_id {_OWN}) GROUP BY project, trace_id"""  # noqa: S608  # made of constants
+AND (project, trace_id) IN (SELECT project, trace_id {_OWN}) GROUP BY project, trace_id"""  # made of constants
 
 
 def _own_or_inherited(column: str) -> str:
@@ -72,7 +72,7 @@ _HEADS_OF_TRACES = f"""SELECT project, lower(hex(trace_id)) AS trace, lower(hex(
 received_at, time, service, model, prompt_key, completion_key, query_key, whole_key, {_own_or_inherited("target")},
 {_own_or_inherited("release")}, {_own_or_inherited("user_id")}, {_own_or_inherited("conversation_id")}
 FROM ({_HEADS}) AS h ANY LEFT JOIN ({_TRACES}) AS t USING (project, trace_id)
-WHERE NOT has(read_before, usage_key) ORDER BY log_offset, started_at, span_key"""  # noqa: S608  # made of constants
+WHERE NOT has(read_before, usage_key) ORDER BY log_offset, started_at, span_key"""  # made of constants
 
 _TEXTS = f"""SELECT project, usage_key, started_at, operation, environment, provider, status, error_type, finish_reasons,
 input_messages, output_messages, input_tokens, output_tokens, duration_ms, time_to_first_token_ms
@@ -86,7 +86,7 @@ _OF_TRACES = (
 _FOUND = f"""SELECT project, lower(hex(trace_id)) AS trace, operation, started_at, output_messages FROM spans
 WHERE {_OF_TRACES} AND operation IN ('{RETRIEVING}', '{CALLING}')
 AND (log_partition != {{partition:UInt32}} OR log_offset < {{end:UInt64}})
-ORDER BY started_at, span_key LIMIT 1 BY project, span_key"""  # noqa: S608  # made of constants
+ORDER BY started_at, span_key LIMIT 1 BY project, span_key"""  # made of constants
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def judge_budget(usd_per_month: float, history: Sequence[Hour], spent_usd: float
     """How a budget stands.
 
     Args:
-        history: whole hours without gaps up to the last full one, also those of the month itself; those before the
-            first that cost anything do not count.
+        history: whole hours up to the last full one, also those of the month itself, without those whose cost is not
+            known; those before the first that cost anything do not count.
         spent_usd: of the month until now.
         now: in UTC.
     """

@@ -17,20 +17,20 @@ The parts of a model are its terms of the same sum: over the models they add up 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
-from typing import TypeVar
+from typing import Literal, get_args
 
-FACTORS = ("volume", "mix", "tokens", "cache", "price")
+from storage.cost_analytics import ModelUsage
+
+Factor = Literal["volume", "mix", "tokens", "cache", "price"]
+FACTORS: tuple[Factor, ...] = get_args(Factor)
 _INPUT = 3
 
 Model = tuple[str, str]
 """Provider and model as spans name them."""
-
-
-Row = TypeVar("Row", tuple[float, float, float, float], tuple[float, float, float, float, float])
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Usage:
 
     responses: int
     cost_usd: float
-    tokens: tuple[float, float, float, float]
-    listed_usd: tuple[float, float, float, float, float] | None = None
-    rates_usd: tuple[float, float, float, float] | None = None
+    tokens: tuple[float, ...]
+    listed_usd: tuple[float, ...] | None = None
+    rates_usd: tuple[float, ...] | None = None
 
     def plus(self, other: Usage) -> Usage:
         """Both together; the list prices are those of the one with more responses."""
@@ -61,8 +61,18 @@ class Usage:
         )
 
 
-def _added(one: Row, other: Row) -> Row:
-    return tuple(mine + theirs for mine, theirs in zip(one, other, strict=True))  # type: ignore[return-value]  # as long
+def _added(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
+    return tuple(mine + theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def by_model(used: Iterable[ModelUsage]) -> dict[Model, Usage]:
+    """Usage by provider and model, groups together."""
+    found: dict[Model, Usage] = {}
+    for each in used:
+        model = (each.provider, each.model)
+        usage = Usage(each.responses, each.cost_usd, each.tokens, each.listed_usd, each.rates_usd)
+        found[model] = usage if model not in found else found[model].plus(usage)
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Change:
 
     before_usd: float
     after_usd: float
-    parts_usd: Mapping[str, float]
+    parts_usd: Mapping[Factor, float]
 
     @property
     def delta_usd(self) -> float:
@@ -156,8 +166,7 @@ def _cost(sides: tuple[_Factors, _Factors], volumes: Sequence[int], moved: int) 
 
 def _factors(usage: Usage, other: Usage) -> _Factors:
     inputs = sum(usage.tokens[:_INPUT])
-    split = [count / inputs for count in usage.tokens[:_INPUT]] if inputs else _split(other)
-    rates = _rates(usage, other)
+    split, rates = _split(usage if inputs else other), _rates(usage, other)
     return _Factors(
         share=0.0,
         input_tokens=inputs / usage.responses,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ Basis = Literal["hour-of-week", "hour-of-day", "none"]
 
 @dataclass(frozen=True)
 class Hour:
-    """What one whole hour cost, in UTC; an hour without requests cost 0."""
+    """What one whole hour cost, in UTC; an hour without requests cost 0. Hours whose cost is not known are left out."""
 
     start: datetime
     cost_usd: float
@@ -40,20 +41,27 @@ class Season:
         return start.hour
 
 
+_SEASONS = ((Season("hour-of-week", WEEK_HOURS), 2), (Season("hour-of-day", DAY_HOURS), MIN_DAYS))
+"""The periods, and how often a history must hold each of their hours."""
+
+
 def season_of(hours: Sequence[Hour]) -> Season:
-    """The period that a history is long enough for; `none` with under four days."""
-    if len(hours) >= 2 * WEEK_HOURS:
-        return Season("hour-of-week", WEEK_HOURS)
-    return Season("hour-of-day", DAY_HOURS) if len(hours) >= MIN_DAYS * DAY_HOURS else Season("none", 0)
+    """The period that a history is long enough for: two weeks or four days without gaps; `none` for less."""
+    for season, least in _SEASONS:
+        times = Counter(season.of(hour.start) for hour in hours)
+        if len(times) == season.period and min(times.values()) >= least:
+            return season
+    return Season("none", 0)
 
 
 def complete_hours(points: Iterable[tuple[datetime, float | None]], start: datetime, end: datetime) -> list[Hour]:
-    """Whole hours between two times; those that are missing or without a cost cost 0."""
-    found = {time: cost or 0.0 for time, cost in points if cost is None or math.isfinite(cost)}
+    """Whole hours between two times. Those without a point cost 0, and those whose cost is not known (None) are left out."""
+    found = dict(points)
     first = start.replace(minute=0, second=0, microsecond=0)
     first += HOUR if first < start else timedelta(0)
-    count = max(0, (end - first) // HOUR)
-    return [Hour(first + index * HOUR, found.get(first + index * HOUR, 0.0)) for index in range(count)]
+    times = (first + index * HOUR for index in range(max(0, (end - first) // HOUR)))
+    costs = ((time, found.get(time, 0.0)) for time in times)
+    return [Hour(time, cost) for time, cost in costs if cost is not None and math.isfinite(cost)]
 
 
 def since_first_cost(hours: Sequence[Hour]) -> Sequence[Hour]:

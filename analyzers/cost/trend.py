@@ -25,12 +25,17 @@ class Trend:
     reason: str
 
 
-def find_trend(daily_usd: Sequence[float]) -> Trend:
-    """The trend of the costs of successive whole days. A direction is stated when the interval leaves out 0."""
-    days = len(daily_usd)
+def find_trend(daily_usd: Sequence[float | None]) -> Trend:
+    """The trend of the costs of successive whole days. A direction is stated when the interval leaves out 0.
+
+    Days whose cost is not known (None) do not count.
+    """
+    known = [(day, usd) for day, usd in enumerate(daily_usd) if usd is not None]
+    days = len(known)
     if days < MIN_DAYS:
         return Trend(None, None, None, "not_yet", days, f"{days} whole days: a trend needs {MIN_DAYS}")
-    slope, _, low, high = (float(value) for value in stats.theilslopes(np.asarray(daily_usd), alpha=CONFIDENCE))
+    numbers, costs = np.array(known).T
+    slope, _, low, high = (float(value) for value in stats.theilslopes(costs, numbers, alpha=CONFIDENCE))
     direction: Literal["up", "down", "none"] = "up" if low > 0 else "down" if high < 0 else "none"
     said = {"up": "rises", "down": "falls", "none": "has no clear direction"}[direction]
     return Trend(slope, low, high, direction, days, f"daily cost {said} over {days} days (Theil-Sen, 95 %)")

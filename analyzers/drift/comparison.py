@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzers.drift.decision import distance_of
 from analyzers.drift.evidence import Stretch, gather
-from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, features_of, sketch_of
+from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, features_of, sketches_of
 from analyzers.drift.references import Known, References
 from analyzers.stats.drift_scan import Scan, standardised
 from analyzers.stats.mean_embedding import Effect, Sketch, merged
@@ -86,7 +86,7 @@ class Comparer:
         """
         stored = known.stored
         embedder, units = await self._units(now, stored.embedder)
-        then = Stretch(replace(stored.stream, project=now.stream.project), stored.starts_at, stored.ends_at)
+        then = Stretch(stored.stream, stored.starts_at, stored.ends_at)
         return await self._compared(now, units, then, known.reference, embedder)
 
     async def _units(self, stretch: Stretch, embedder: str | None) -> tuple[str, list[Sketch]]:
@@ -94,7 +94,7 @@ class Comparer:
         if not rows:
             raise ReferenceTooSmallError(f"no texts arrived from {stretch.start.isoformat()} to {stretch.end.isoformat()}")
         chosen = embedder or rows[-1].embedder
-        own = [sketch_of(row) for row in rows if row.embedder == chosen]
+        own = [sketch for _, sketch in sketches_of(row for row in rows if row.embedder == chosen)]
         if not own:
             raise EmbedderMismatchError(f"the texts were embedded with {rows[-1].embedder}, the others with {chosen}")
         count = sum(unit.count for unit in own)

@@ -15,7 +15,7 @@ import structlog
 
 from analyzers.drift.decision import Seen, consecutive, decide, distance_of
 from analyzers.drift.evidence import Stretch, gather
-from analyzers.drift.reference import ReferenceTooSmallError, scan_of, sketch_of
+from analyzers.drift.reference import ReferenceTooSmallError, scan_of, sketches_of
 from analyzers.drift.references import SYSTEM, Known, References, Waiting, reference_units
 from analyzers.drift.summing import Summing
 from analyzers.stats.mean_embedding import Sketch, merged
@@ -46,13 +46,10 @@ class Units:
 
     @classmethod
     def of_rows(cls, rows: Sequence[UnitSums]) -> Units:
-        """Units whose sums are not finite are left out and logged."""
+        """From what is stored."""
         found: dict[str, dict[datetime, Sketch]] = {}
-        for row in rows:
-            try:
-                found.setdefault(row.embedder, {})[row.start] = sketch_of(row)
-            except ValueError as error:
-                _log.error("unit_left_out", embedder=row.embedder, error=str(error))
+        for row, sketch in sketches_of(rows):
+            found.setdefault(row.embedder, {})[row.start] = sketch
         return cls(found)
 
     def embedder_at(self, end: datetime) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from analyzers.stats.drift_null import FEWEST_SAMPLES, Lens, Moments, null_model
@@ -21,6 +22,8 @@ from schemas.duration import parse_duration
 from storage.drift import UnitSums
 
 Floats = NDArray[np.float64]
+
+_log = structlog.get_logger("drift")
 
 HORIZON_UNITS = 28
 """The false-alarm rate holds for so many units of the longest scale; shorter scales have as many looks as fit into them."""
@@ -133,16 +136,14 @@ def seed_of(stream: Stream, scale: str, start: datetime) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
-def sketch_of(sums: UnitSums) -> Sketch:
-    """A stored unit as a sketch.
-
-    Raises:
-        ValueError: its sums are not finite.
-    """
-    total = np.asarray(sums.sums, dtype=np.float64)
-    if not np.isfinite(total).all():
-        raise ValueError(f"the sums of the unit at {sums.start.isoformat()} hold NaN or infinity: it is left out")
-    return Sketch(sums.n, sums.weight, sums.squares, total)
+def sketches_of(rows: Iterable[UnitSums]) -> Iterator[tuple[UnitSums, Sketch]]:
+    """Stored units with their sketches. Those whose sums are not finite are left out and logged."""
+    for row in rows:
+        total = np.asarray(row.sums, dtype=np.float64)
+        if np.isfinite(total).all():
+            yield row, Sketch(row.n, row.weight, row.squares, total)
+        else:
+            _log.error("unit_left_out", start=row.start.isoformat(), embedder=row.embedder, reason="sums of NaN or infinity")
 
 
 def features_of(feature_map: FeatureMap, embeddings: Sequence[Sequence[float]]) -> Floats:

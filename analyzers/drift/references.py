@@ -18,7 +18,7 @@ from analyzers.drift.reference import (
     features_of,
     scan_of,
     seed_of,
-    sketch_of,
+    sketches_of,
 )
 from analyzers.stats.mean_embedding import FeatureMap
 from schemas.analysis import DriftSettings
@@ -31,7 +31,6 @@ from storage.drift_references import (
     Mode,
     StoredReference,
     active_ids,
-    active_reference,
     find_reference,
     new_reference_id,
     put_reference,
@@ -103,8 +102,14 @@ class References:
         Raises:
             ReferenceTooSmallError: too few texts.
         """
+        return await self.use(await self.prepare(stream, scale, embedder, start, end, mode=mode, by=by, now=now))
+
+    async def prepare(
+        self, stream: Stream, scale: str, embedder: str, start: datetime, end: datetime, *, mode: Mode, by: str, now: datetime
+    ) -> StoredReference:
+        """As `make`, but nothing is stored yet."""
         reference, n = await self._built(stream, scale, embedder, start, end)
-        stored = StoredReference(
+        return StoredReference(
             id=new_reference_id(),
             stream=stream,
             scale=scale,
@@ -117,17 +122,19 @@ class References:
             created_by=by,
             created_at=now,
         )
+
+    async def use(self, stored: StoredReference) -> Known:
+        """Put a prepared reference into use."""
         await self._control.write(lambda connection: put_reference(connection, stored))
-        # As it is read back after a restart, to the last digit: the same decisions then.
-        known = Known(replace(stored, state={}), Reference.from_state(stored.state))
-        self._ids[stream.project, stream.key, scale, embedder] = stored.id
+        known = _known(stored)
+        self._ids[stored.stream.project, stored.stream.key, stored.scale, stored.embedder] = stored.id
         self._known[stored.id] = known
         return known
 
     async def by_id(self, project: str, reference_id: str) -> Known | None:
         """A reference, in use or not."""
         stored = await self._control.read(lambda connection: find_reference(connection, project, reference_id))
-        return None if stored is None else Known(replace(stored, state={}), Reference.from_state(stored.state))
+        return None if stored is None else _known(stored)
 
     async def feature_map(self, embedder: str) -> FeatureMap:
         """φ of an embedder that was used before."""
@@ -138,7 +145,7 @@ class References:
 
     async def _built(self, stream: Stream, scale: str, embedder: str, start: datetime, end: datetime) -> tuple[Reference, int]:
         unit, settings = parse_duration(scale), self._settings
-        units = [sketch_of(row) for row in await read_units(self._store, stream, unit, start, end, embedder)]
+        units = [sketch for _, sketch in sketches_of(await read_units(self._store, stream, unit, start, end, embedder))]
         n = sum(one.count for one in units)
         if n < settings.min_reference:
             raise ReferenceTooSmallError(
@@ -159,10 +166,10 @@ class References:
         if found is None:
             return None
         if found not in self._known:
-            stored = await self._control.read(lambda connection: active_reference(connection, stream, scale, embedder))
-            if stored is None:
+            known = await self.by_id(stream.project, found)
+            if known is None:
                 return None
-            self._known[found] = Known(replace(stored, state={}), Reference.from_state(stored.state))
+            self._known[found] = known
         return self._known[found]
 
     async def _initial(self, stream: Stream, scale: str, embedder: str, end: datetime) -> Known | Waiting:
@@ -188,6 +195,11 @@ class References:
             except ReferenceTooSmallError as error:
                 reason = str(error)
         return Waiting("reference-too-small", f"{reason}; more units are added until it is large enough")
+
+
+def _known(stored: StoredReference) -> Known:
+    """From its state alone, also where it has just been made: after a restart it decides the same, to the last digit."""
+    return Known(replace(stored, state={}), Reference.from_state(stored.state))
 
 
 def reference_units(settings: DriftSettings, unit: timedelta) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from analyzers.cost.decomposition import FACTORS, Decomposition, Model, Usage, decompose
+from analyzers.cost.decomposition import FACTORS, Decomposition, Model, by_model, decompose
 from analyzers.report import wording
 from analyzers.report.data import Cost, CostGroup, CostPart, Figure
 from analyzers.report.figures import Figures
-from storage.cost_analytics import CostQuery, ModelUsage, WasteFound, read_cache_misses, read_model_usage, read_repeated_prompts
+from storage.cost_analytics import CostQuery, WasteFound, read_cache_misses, read_model_usage, read_repeated_prompts
 from storage.scope import ProjectReader, Range
 
 TOP_GROUPS = 8
@@ -41,16 +39,6 @@ async def read_cost(figures: Figures, total: Figure, unpriced: Figure) -> Cost:
         waste=_waste(*waste),
         missing=total.missing if total.value is None else "",
     )
-
-
-def by_model(used: Sequence[ModelUsage]) -> dict[Model, Usage]:
-    """Usage by provider and model."""
-    found: dict[Model, Usage] = {}
-    for each in used:
-        usage = Usage(each.responses, each.cost_usd, each.tokens, each.listed_usd, each.rates_usd)
-        model = (each.provider, each.model)
-        found[model] = usage if model not in found else found[model].plus(usage)
-    return found
 
 
 def _parts(found: Decomposition) -> list[CostPart]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from analyzers.report.changes import Sides, change_of, wilson
 from analyzers.report.data import Figure, Point
 from analyzers.report.schedule import earlier
-from analyzers.report.stretches import Stretch, grid, shifted, stretches, weeks_back
+from analyzers.report.stretches import Grid, Stretch, grid_of, shifted, stretches, weeks_back
 from schemas.metrics import Metric, ScoreMetric, UnknownMetricError, find_metric
 from schemas.settings import QuerySettings
 from storage.clickhouse import ClickHouseStore
@@ -23,6 +22,7 @@ AT_ONCE = 2
 NOTHING = "nothing in this range reported it"
 
 Labels = tuple[str, ...]
+Pieces = list[dict[Labels, Value]]
 
 
 @dataclass(frozen=True)
@@ -67,67 +67,69 @@ class Figures:
     bounds: QuerySettings
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    async def one(self, name: str, filters: Mapping[str, str] | None = None) -> Figure:
-        """A metric over everything, or over what passes `filters`, with its stretches."""
-        found = await self.grouped(name, (), filters, pieces=True)
-        return found[()]
+    async def one(self, name: str) -> Figure:
+        """A metric over everything, with its stretches."""
+        return (await self.grouped(name, (), pieces=True))[()]
 
-    async def grouped(
-        self, name: str, group_by: Labels, filters: Mapping[str, str] | None = None, *, pieces: bool = False
-    ) -> dict[Labels, Figure]:
-        """A metric by the labels found in either range; `pieces`: with its stretches, and so an interval of the change."""
+    async def grouped(self, name: str, group_by: Labels, *, pieces: bool = False) -> dict[Labels, Figure]:
+        """A metric by the labels found in either range; `pieces`: with its stretches, and so an interval of the change.
+
+        Of scores: by the labels found in the range, each by the scorer of its newest ones (a calibrated service has its own).
+        What another scorer said before is not compared with them.
+        """
         r, metric = self.ranges, find_metric(name)
-        filters = await self._one_scorer(metric, filters or {})
-        now, before = await asyncio.gather(
-            self._read(name, r.start, r.end, group_by, filters),
-            self._read(name, r.before_start, r.before_end, group_by, filters),
-        )
-        wanted = (r.stretches, r.earlier, r.earliest) if pieces else ((), (), ())
-        found = [await self._pieces(name, each, group_by, filters) for each in wanted]
+        now = await self._series(name, r.start, r.end, group_by)
+        scored = isinstance(metric, ScoreMetric) and any(one.labels["scorer"] for one in now)
+        keys = (*group_by, "scorer") if scored else group_by
+        after, before = _by(keys, now), _by(keys, await self._series(name, r.before_start, r.before_end, keys))
+        some = any(known(value[0]) is not None for value in (*after.values(), *before.values()))
+        found = await self._stretches(name, keys) if pieces and some else [[{} for _ in r.stretches] for _ in range(3)]
+        nothing = (Value(r.start, None, 0),)
         return {
-            labels: self._figure(
+            labels[: len(group_by)]: self._figure(
                 metric,
-                {**filters, **dict(zip(group_by, labels, strict=True))},
-                now.get(labels, Value(r.start, None, 0)),
-                before.get(labels, Value(r.start, None, 0)),
-                [[piece.get(labels) for piece in each] for each in found],
+                dict(zip(keys, labels, strict=True)),
+                after.get(labels, nothing)[0],
+                before.get(labels, nothing)[0],
+                [[piece.get(labels) for piece in each] for each in found] if pieces else [[], [], []],
             )
-            for labels in {**now, **before}
+            for labels in (after if scored else {**after, **before})
         }
 
-    async def _one_scorer(self, metric: Metric, filters: Mapping[str, str]) -> Mapping[str, str]:
-        """The filters, and for scores the scorer of the range's newest ones: what another said is not compared with them."""
-        if not isinstance(metric, ScoreMetric) or "scorer" in filters:
-            return filters
-        query = MetricQuery(self.project, metric.name, self.ranges.start, self.ranges.end, None, (), filters)
-        [series] = await self._series(query)
-        scorer = series.labels.get("scorer", "")
-        return {**filters, "scorer": scorer} if scorer else filters
+    async def _stretches(self, name: str, keys: Labels) -> list[Pieces]:
+        """Values of the stretches of the range, of the one before and of the one before that."""
+        r, count = self.ranges, len(self.ranges.stretches)
+        together = await self._at_once(name, (*r.earliest, *r.earlier, *r.stretches), keys)
+        if together is not None:
+            return [together[2 * count :], together[count : 2 * count], together[:count]]
+        return [await self._pieces(name, each, keys) for each in (r.stretches, r.earlier, r.earliest)]
 
-    async def _read(
-        self, name: str, start: datetime, end: datetime, group_by: Labels, filters: Mapping[str, str]
-    ) -> dict[Labels, Value]:
-        found = await self._series(MetricQuery(self.project, name, start, end, None, group_by, filters))
-        return {_labels(series, group_by): series.points[0] for series in found}
+    async def _pieces(self, name: str, pieces: Sequence[Stretch], keys: Labels) -> Pieces:
+        found = await self._at_once(name, pieces, keys)
+        if found is not None:
+            return found
+        reads = [self._series(name, piece.start, piece.end, keys) for piece in pieces]
+        return [{labels: points[0] for labels, points in _by(keys, one).items()} for one in await asyncio.gather(*reads)]
 
-    async def _pieces(
-        self, name: str, pieces: Sequence[Stretch], group_by: Labels, filters: Mapping[str, str]
-    ) -> list[dict[Labels, Value]]:
-        """Values of each stretch: in one query where they are the steps of a series (UTC days, hours), else one by one."""
-        if not pieces:
-            return []
-        step = grid(pieces)
-        if step is not None:
-            query = MetricQuery(self.project, name, pieces[0].start, pieces[-1].end, step, group_by, filters)
-            with contextlib.suppress(QueryError):  # too many points at once, perhaps
-                found = await self._series(query)
-                return [{_labels(one, group_by): one.points[place] for one in found} for place in range(len(pieces))]
-        reads = [self._read(name, piece.start, piece.end, group_by, filters) for piece in pieces]
-        return list(await asyncio.gather(*reads))
+    async def _at_once(self, name: str, pieces: Sequence[Stretch], keys: Labels) -> Pieces | None:
+        """Values of stretches in one query; None where they are not the steps of one, or too many or too long for one."""
+        grid = grid_of(pieces)
+        if grid is None:
+            return None
+        try:
+            found = _by(keys, await self._series(name, pieces[0].start, pieces[-1].end, keys, grid))
+        except QueryError:
+            return None
+        return [{labels: points[place] for labels, points in found.items()} for place in range(len(pieces))]
 
-    async def _series(self, query: MetricQuery) -> list[Series]:
+    async def _series(
+        self, name: str, start: datetime, end: datetime, group_by: Labels, grid: Grid | None = None
+    ) -> list[Series]:
+        step, shift = (grid.step, grid.shift) if grid else (None, timedelta(0))
         async with self.gate:
-            return await read_series(self.store, query, self.bounds)
+            return await read_series(
+                self.store, MetricQuery(self.project, name, start, end, step, group_by, shift=shift), self.bounds
+            )
 
     def _figure(
         self,
@@ -138,7 +140,7 @@ class Figures:
         pieces: Sequence[Sequence[Value | None]],
     ) -> Figure:
         value, earlier_value = known(now), known(before)
-        points = [_point(*each) for each in zip(self.ranges.stretches, *pieces[:2], strict=False)] if pieces[0] else []
+        points = [_point(*each) for each in zip(self.ranges.stretches, *pieces[:2], strict=False)]
         oldest = [known(piece) for piece in pieces[2]]
         whole = [piece.whole for piece in self.ranges.stretches[: len(points)]]
         sides = Sides(
@@ -187,5 +189,6 @@ def _point(piece: Stretch, after: Value | None, before: Value | None) -> Point:
     return Point(start=piece.start, end=piece.end, value=known(after), n=after.n if after else 0, before=known(before))
 
 
-def _labels(series: Series, group_by: Labels) -> Labels:
-    return tuple(series.labels[name] for name in group_by)
+def _by(keys: Labels, found: Sequence[Series]) -> dict[Labels, tuple[Value, ...]]:
+    """Points by labels."""
+    return {tuple(series.labels[name] for name in keys): series.points for series in found}

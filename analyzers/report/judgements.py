@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analyzers.report.data import CoverageRow, Figure, Judgement
-from analyzers.report.figures import NOTHING, Figures, Labels, has_metric
+from analyzers.report.figures import NOTHING, Figures, has_metric
 from storage.coverage import SliceCoverage
 
 TOP_SERVICES = 8
@@ -41,11 +41,8 @@ async def read_judgements(figures: Figures, coverage: Sequence[CoverageRow]) -> 
 
 
 async def _judgement(figures: Figures, topic: Topic, coverage: Sequence[CoverageRow]) -> Judgement:
-    whole = (await figures.grouped(topic.metric, ()))[()]
-    services: dict[Labels, Figure] = {}
-    if whole.value is not None or whole.before is not None:
-        whole = await figures.one(topic.metric)
-        services = await figures.grouped(topic.metric, ("service",), pieces=True)
+    whole = await figures.one(topic.metric)
+    services = {} if whole.value is None else await figures.grouped(topic.metric, ("service",), pieces=True)
     order = sorted(services.values(), key=lambda figure: (-max(figure.n, figure.n_before), figure.labels["service"]))
     own = [row for row in coverage if row.analyzer == topic.analyzer]
     missing = why_missing(whole, own, topic.analyzer) if whole.value is None else ""

@@ -44,17 +44,25 @@ def shifted(stretch: Stretch, weeks: int, time_zone: str) -> Stretch:
     return Stretch(earlier(stretch.start, weeks, time_zone), earlier(stretch.end, weeks, time_zone), stretch.whole)
 
 
-def grid(pieces: Sequence[Stretch]) -> timedelta | None:
-    """The length of the stretches where they begin at its multiples since 1970, as the steps of a series do; else None."""
+@dataclass(frozen=True)
+class Grid:
+    """Steps of a series: they begin at multiples of `step` since 1970, moved by `shift`."""
+
+    step: timedelta
+    shift: timedelta
+
+
+def grid_of(pieces: Sequence[Stretch]) -> Grid | None:
+    """The steps that adjoining stretches are; None where they are of several lengths (as clocks change) or lie apart."""
     whole = [piece for piece in pieces if piece.whole]
     lengths = {piece.end - piece.start for piece in whole}
-    if len(lengths) != 1:
+    if len(lengths) != 1 or any(one.end != other.start for one, other in pairwise(pieces)):
         return None
     (step,) = lengths
-    begun = [piece.start - EPOCH for piece in pieces]
-    last = pieces[-1]
-    on_grid = all(begin % step == timedelta(0) for begin in begun[1:]) and (last.end - EPOCH - begun[-1]) <= step
-    return step if on_grid and begun[0] % step + (pieces[0].end - pieces[0].start) <= step else None
+    shift = (whole[0].start - EPOCH) % step
+    edges = [piece.start - EPOCH - shift for piece in pieces[1:]]
+    ends = [piece.end - piece.start for piece in (pieces[0], pieces[-1])]
+    return Grid(step, shift) if all(edge % step == timedelta(0) for edge in edges) and max(ends) <= step else None
 
 
 def _midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:

@@ -16,13 +16,13 @@ from api.auth import authorise
 from api.conditions import caller_of
 from api.problem import Problem
 from api.reading import Parts, Reader
+from api.spending import Spent, read_spent
 from schemas.api.cost import BudgetAnswer, BudgetKey, BudgetList, BudgetRequest, MonthEndAnswer
 from schemas.api.metrics import Window
 from storage.audit import record
 from storage.budgets import MAX_BUDGETS, Budget, list_budgets, put_budget, remove_budget
 from storage.keys import Principal
-from storage.metrics import MetricQuery, read_series
-from storage.scope import ProjectReader
+from storage.scope import ProjectReader, Range
 
 router = APIRouter(tags=["cost"])
 
@@ -77,22 +77,18 @@ async def _judged(reader: ProjectReader, budget: Budget, now: datetime) -> Budge
     filters = {budget.dimension: budget.value} if budget.dimension else {}
     start, _ = month_of(now)
     begin = min(start, now - HISTORY)
-    [by_hour], spent, unpriced = await asyncio.gather(
-        read_series(reader.store, MetricQuery(reader.project, "cost.usd", begin, now, HOUR, (), filters), reader.bounds),
-        _total(reader, "cost.usd", start, now, filters),
-        _total(reader, "cost.unpriced", start, now, filters),
+    by_hour, spent = await asyncio.gather(
+        read_spent(reader, Range(begin, now), HOUR, filters), _spent(reader, start, now, filters)
     )
-    hours = complete_hours(((point.time, point.value) for point in by_hour.points), begin, now)
-    return _shown(budget, judge_budget(budget.usd_per_month, hours, spent, now), int(unpriced))
+    hours = complete_hours(((hour.time, hour.usd) for hour in by_hour), begin, now)
+    return _shown(budget, judge_budget(budget.usd_per_month, hours, spent.usd or 0.0, now), spent.unpriced)
 
 
-async def _total(reader: ProjectReader, metric: str, start: datetime, now: datetime, filters: Mapping[str, str]) -> float:
+async def _spent(reader: ProjectReader, start: datetime, now: datetime, filters: Mapping[str, str]) -> Spent:
     if now - start < timedelta(milliseconds=1):
-        return 0.0
-    [series] = await read_series(
-        reader.store, MetricQuery(reader.project, metric, start, now, None, (), filters), reader.bounds
-    )
-    return series.points[0].value or 0.0
+        return Spent(start, 0.0, 0)
+    [whole] = await read_spent(reader, Range(start, now), None, filters)
+    return whole
 
 
 def _shown(budget: Budget, state: BudgetState, unpriced: int) -> BudgetAnswer:

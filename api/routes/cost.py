@@ -10,10 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from analyzers.cost.anomalies import Anomalies, find_anomalies
-from analyzers.cost.decomposition import Change, Model, Usage, decompose
+from analyzers.cost.decomposition import Change, Model, by_model, decompose
 from analyzers.cost.seasons import HOUR, WEEK_HOURS, complete_hours
 from analyzers.cost.trend import find_trend
 from api.reading import Parts, Reader, range_of
+from api.spending import read_points, read_spent
 from schemas.api.cost import (
     AnomaliesAnswer,
     AnomalyAnswer,
@@ -21,7 +22,6 @@ from schemas.api.cost import (
     ChangeOf,
     ChangeParameters,
     CostAnswer,
-    CostFilters,
     CostGroupAnswer,
     CostParameters,
     GroupChange,
@@ -36,6 +36,7 @@ from schemas.api.cost import (
     WasteParameters,
 )
 from schemas.api.metrics import Window
+from schemas.api.queries import UsageParameters
 from schemas.duration import format_duration
 from storage.cost_analytics import (
     CACHE_MIN_CHARS,
@@ -50,7 +51,7 @@ from storage.cost_analytics import (
     read_model_usage,
     read_repeated_prompts,
 )
-from storage.metrics import MetricQuery, Point, read_series
+from storage.metrics import Point
 from storage.scope import ProjectReader, Range, epoch_ms
 
 router = APIRouter(tags=["cost"])
@@ -81,7 +82,7 @@ async def distribution(reader: Reader, parts: Parts, asked: Annotated[CostParame
     [whole], groups, points, days = await asyncio.gather(
         read_costs(reader, whole_query),
         read_costs(reader, query),
-        _series(reader, "cost.usd", span, step, filters),
+        read_points(reader, "cost.usd", span, step, filters),
         _whole_days(reader, span, filters),
     )
     return CostAnswer(
@@ -93,20 +94,11 @@ async def distribution(reader: Reader, parts: Parts, asked: Annotated[CostParame
     )
 
 
-async def _series(
-    reader: ProjectReader, metric: str, span: Range, step: timedelta | None, filters: Mapping[str, str]
-) -> Sequence[Point]:
-    query = MetricQuery(reader.project, metric, span.start, span.end, step, (), filters)
-    [series] = await read_series(reader.store, query, reader.bounds)
-    return series.points
-
-
-async def _whole_days(reader: ProjectReader, span: Range, filters: Mapping[str, str]) -> list[float]:
+async def _whole_days(reader: ProjectReader, span: Range, filters: Mapping[str, str]) -> list[float | None]:
     start, end = _ceiling(span.start), span.end.replace(hour=0, minute=0, second=0, microsecond=0)
     if end <= start:
         return []
-    points = await _series(reader, "cost.usd", Range(start, end), DAY, filters)
-    return [point.value or 0.0 for point in points]
+    return [day.usd for day in await read_spent(reader, Range(start, end), DAY, filters)]
 
 
 def _ceiling(time: datetime) -> datetime:
@@ -114,7 +106,7 @@ def _ceiling(time: datetime) -> datetime:
     return midnight if midnight == time else midnight + DAY
 
 
-def _trend(points: Sequence[Point], step: timedelta, days: Sequence[float]) -> TrendAnswer:
+def _trend(points: Sequence[Point], step: timedelta, days: Sequence[float | None]) -> TrendAnswer:
     found = find_trend(days)
     interval = None if found.low_usd is None or found.high_usd is None else (found.low_usd, found.high_usd)
     return TrendAnswer(
@@ -159,8 +151,8 @@ async def change(reader: Reader, parts: Parts, asked: Annotated[ChangeParameters
     before, after = await asyncio.gather(
         *(read_model_usage(reader, CostQuery(each, grouped, filters)) for each in (baseline, span))
     )
-    unpriced = await asyncio.gather(*(_series(reader, "cost.unpriced", each, None, filters) for each in (baseline, span)))
-    found = decompose(_by_model(before), _by_model(after))
+    unpriced = await asyncio.gather(*(read_points(reader, "cost.unpriced", each, None, filters) for each in (baseline, span)))
+    found = decompose(by_model(before), by_model(after))
     counts = [int(points[0].value or 0) for points in unpriced]
     return ChangeAnswer(
         start=span.start,
@@ -180,21 +172,11 @@ def _baseline(asked: ChangeParameters, span: Range, max_days: int) -> Range:
     return Range(asked.baseline_start or end - length, end)
 
 
-def _by_model(used: Sequence[ModelUsage]) -> dict[Model, Usage]:
-    """Usage by model, groups together."""
-    found: dict[Model, Usage] = {}
-    for each in used:
-        model = (each.provider, each.model)
-        usage = Usage(each.responses, each.cost_usd, each.tokens, each.listed_usd, each.rates_usd)
-        found[model] = usage if model not in found else found[model].plus(usage)
-    return found
-
-
 def _group_changes(before: Sequence[ModelUsage], after: Sequence[ModelUsage]) -> list[GroupChange]:
     labels = {tuple(each.labels.values()): dict(each.labels) for each in (*before, *after)}
     changes = []
     for key, names in labels.items():
-        sides = [_by_model([each for each in used if tuple(each.labels.values()) == key]) for used in (before, after)]
+        sides = [by_model([each for each in used if tuple(each.labels.values()) == key]) for used in (before, after)]
         changes.append(GroupChange(labels=names, **_change(decompose(*sides).whole).model_dump()))
     return sorted(changes, key=lambda each: -abs(each.delta_usd))
 
@@ -204,7 +186,7 @@ def _change(found: Change) -> ChangeOf:
         before_usd=found.before_usd,
         after_usd=found.after_usd,
         delta_usd=found.delta_usd,
-        parts=found.parts_usd,  # type: ignore[arg-type]  # named by FACTORS, which are the members of Part
+        parts=dict(found.parts_usd),
     )
 
 
@@ -230,7 +212,7 @@ async def waste(reader: Reader, parts: Parts, asked: Annotated[WasteParameters, 
     repeated, misses, points = await asyncio.gather(
         read_repeated_prompts(reader, query),
         read_cache_misses(reader, query),
-        _series(reader, "cost.usd", span, None, filters),
+        read_points(reader, "cost.usd", span, None, filters),
     )
     return WasteAnswer(
         start=span.start,
@@ -247,14 +229,13 @@ def _waste(found: WasteFound, how: str) -> WasteKind:
 
 
 @router.get("/v1/cost/anomalies")
-async def anomalies(reader: Reader, parts: Parts, asked: Annotated[CostFilters, Query()]) -> AnomaliesAnswer:
+async def anomalies(reader: Reader, parts: Parts, asked: Annotated[UsageParameters, Query()]) -> AnomaliesAnswer:
     """Whole hours of the range that cost unusually much or little for their hour of the week, and lasting steps."""
     span, filters = range_of(asked, parts), asked.filters()
     end = min(span.end, await parts.watermark() or parts.clock())
     room = timedelta(days=reader.bounds.max_range_days) - (span.end - span.start) - HOUR
     start = span.start - max(timedelta(0), min(HISTORY_HOURS * HOUR, room))
-    points = await _series(reader, "cost.usd", Range(start, span.end), HOUR, filters)
-    costs = [(point.time, point.value) for point in points]
+    costs = [(hour.time, hour.usd) for hour in await read_spent(reader, Range(start, span.end), HOUR, filters)]
     first = complete_hours(costs, span.start, max(end, span.start))
     boundary = first[0].start if first else span.start
     return _anomalies(span, find_anomalies(complete_hours(costs, start, boundary), first))

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from analyzers.drift.comparison import Comparer, Comparison, EmbedderMismatchError, between
 from analyzers.drift.reference import ReferenceTooSmallError, scan_of
-from analyzers.drift.references import Known, References, reference_units
+from analyzers.drift.references import References, reference_units
 from api.auth import authorise
 from api.conditions import caller_of
 from api.problem import Problem
@@ -49,8 +49,7 @@ Controller = Annotated[Principal, Depends(authorise("control"))]
 Id = Annotated[ReferenceId, Path()]
 
 DAY = timedelta(days=1)
-# How far back a rolling reference looks for the latest unit with texts.
-_REACH = timedelta(days=62)
+LONGEST_REFERENCE = timedelta(days=372)
 
 
 @router.get("/v1/drift")
@@ -59,8 +58,8 @@ async def read_drift(reader: Reader, parts: Parts, asked: Annotated[StreamParame
     settings, now = parts.settings.analysis.drift, parts.clock()
     watermark = await _watermark(parts)
     found = []
-    for scale in settings.scales if asked.scale is None else (asked.scale,):
-        unit = _unit(scale)
+    for scale in settings.scales if asked.scale is None else (_configured(asked.scale, parts),):
+        unit = parse_duration(scale)
         since = now - scan_of(settings, unit).looks * unit
         looks = await last_looks(parts.store, scale, since, reader.project)
         found += [_state(row, watermark, unit) for row in looks if _matches(row, asked)]
@@ -81,12 +80,11 @@ async def create_reference(body: ReferenceRequest, principal: Controller, parts:
     settings = parts.settings.analysis.drift
     stream = Stream(principal.project, body.part, Slice(body.service, body.target, body.release, body.model))
     references = References(parts.store, parts.control, settings)
-    # The longest units first: what is enough for them is enough for the others, so that all are made or none.
-    scales = (
-        sorted(settings.scales, key=parse_duration, reverse=True) if body.scale is None else [_configured(body.scale, parts)]
-    )
+    scales = settings.scales if body.scale is None else (_configured(body.scale, parts),)
     with _refusals():
-        made = [await _make(references, parts, stream, scale, body, principal) for scale in scales]
+        # All are made before one is put into use: a range too short for one scale changes none.
+        prepared = [await _prepare(references, parts, stream, scale, body, principal) for scale in scales]
+    made = [await references.use(each) for each in prepared]
     caller, now = caller_of(principal, request), parts.clock()
     for known in made:
         await _audit(parts, known.stored, caller.actor, caller.source, "drift.reference.created", now)
@@ -97,12 +95,10 @@ async def create_reference(body: ReferenceRequest, principal: Controller, parts:
 async def delete_reference(reference_id: Id, principal: Controller, parts: Parts, request: Request) -> Response:
     """Take a reference out of use: its stream gets its initial one again."""
     caller, now = caller_of(principal, request), parts.clock()
-    references = References(parts.store, parts.control, parts.settings.analysis.drift)
-    known = await references.by_id(principal.project, reference_id)
     retired = await parts.control.write(lambda connection: retire_reference(connection, principal.project, reference_id, now))
-    if known is None or not retired:
+    if retired is None:
         raise _unknown(reference_id)
-    await _audit(parts, known.stored, caller.actor, caller.source, "drift.reference.retired", now)
+    await _audit(parts, retired, caller.actor, caller.source, "drift.reference.retired", now)
     return Response(status_code=204)
 
 
@@ -142,21 +138,21 @@ def _with_release(own: Slice, asked: DriftCompareParameters) -> Slice:
     return replace(own, release=asked.baseline_release or "", model="")
 
 
-async def _make(
+async def _prepare(
     references: References, parts: Services, stream: Stream, scale: str, body: ReferenceRequest, principal: Principal
-) -> Known:
+) -> StoredReference:
     unit, settings, now = parse_duration(scale), parts.settings.analysis.drift, parts.clock()
     start, end = body.start, body.end
     if start is None or end is None:
         closed = floor_to(await _watermark(parts) or now, unit)
         start, end = closed - reference_units(settings, unit) * unit, closed
     start, end = floor_to(start, unit), floor_to(end, unit)
-    if end <= start or end - start > _REACH * 6:
+    if end <= start or end - start > LONGEST_REFERENCE:
         raise QueryError("bad-range", f"the range holds no whole unit of {scale}, or more than a year: pick another one")
     rows = await read_units(parts.store, stream, unit, start, end)
     if not rows:
         raise ReferenceTooSmallError(f"the stream has no texts in closed units of {scale} from {start} to {end}")
-    return await references.make(stream, scale, rows[-1].embedder, start, end, mode=body.mode, by=principal.name, now=now)
+    return await references.prepare(stream, scale, rows[-1].embedder, start, end, mode=body.mode, by=principal.name, now=now)
 
 
 async def _audit(parts: Services, stored: StoredReference, actor: str, source: str, action: str, now: datetime) -> None:
@@ -184,13 +180,6 @@ async def _watermark(parts: Services) -> datetime | None:
 async def _coverage(reader: ProjectReader, now: datetime) -> float | None:
     found = await read_coverage(reader, Range(now - DAY, now, "arrival"))
     return next((each.share for each in found if each.analyzer == "drift"), None)
-
-
-def _unit(scale: str) -> timedelta:
-    try:
-        return parse_duration(scale)
-    except ValueError as error:
-        raise QueryError("bad-scale", str(error)) from error
 
 
 def _configured(scale: str, parts: Services) -> str:

@@ -4,46 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.api.base import Answer, Time
 from schemas.api.metrics import Window
-from schemas.api.queries import RangeParameters, Text, names_of, set_of
+from schemas.api.queries import GroupBy, UsageParameters
 from schemas.duration import Duration
 from schemas.instant import Instant
 from schemas.metrics import DIMENSIONS_BY_SCOPE
 
 COST_DIMENSIONS = DIMENSIONS_BY_SCOPE["usage"]
 
-GroupBy = Annotated[
-    tuple[str, ...], BeforeValidator(names_of), Field(json_schema_extra={"type": "string", "examples": ["target,release"]})
-]
 Part = Literal["volume", "mix", "tokens", "cache", "price"]
 
 
-class CostFilters(RangeParameters):
-    """Range and filters. An empty filter value means: not given."""
-
-    service: Text | None = None
-    service_version: Text | None = None
-    environment: Text | None = None
-    model: Text | None = None
-    provider: Text | None = None
-    operation: Text | None = None
-    target: Text | None = None
-    release: Text | None = None
-    user: Text | None = None
-    conversation: Text | None = None
-    prompt: Text | None = None
-    prompt_version: Text | None = None
-    agent: Text | None = None
-
-    def filters(self) -> dict[str, str]:
-        """The dimensions that are set."""
-        return set_of(self, COST_DIMENSIONS)
-
-
-class CostParameters(CostFilters):
+class CostParameters(UsageParameters):
     """Range, grouping and filters of the distribution."""
 
     step: Duration | None = Field(None, description="Of the trend's points; unset: an hour, from four days on a day.")
@@ -51,7 +26,7 @@ class CostParameters(CostFilters):
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="Groups at most, the dearest first.")
 
 
-class ChangeParameters(CostFilters):
+class ChangeParameters(UsageParameters):
     """The two ranges to compare, and for which groups apart."""
 
     baseline_start: Instant | None = Field(
@@ -62,7 +37,7 @@ class ChangeParameters(CostFilters):
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="Groups and models at most, the largest changes first.")
 
 
-class WasteParameters(CostFilters):
+class WasteParameters(UsageParameters):
     """Range and filters of the search for waste."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = Field(20, description="Prompts of each kind at most, the dearest first.")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from schemas.duration import Duration
 from schemas.instant import Instant
-from schemas.metrics import ALL_DIMENSIONS
+from schemas.metrics import ALL_DIMENSIONS, DIMENSIONS_BY_SCOPE
 
 TraceId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$", description="32 hex digits.")]
 SpanId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{16}$", description="16 hex digits.")]
@@ -57,20 +57,21 @@ class SpanParameters(RangeParameters):
         return set_of(self, ("service", "model", "target", "release", "status", "user"))
 
 
-def names_of(value: object) -> object:
+def _names(value: object) -> object:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         return value
     return tuple(name.strip() for text in given for name in str(text).split(",") if name.strip())
 
 
-class MetricParameters(RangeParameters):
-    """Range, step, grouping and filters of a series. An empty filter value means: not given."""
+GroupBy = Annotated[
+    tuple[str, ...], BeforeValidator(_names), Field(json_schema_extra={"type": "string", "examples": ["service,model"]})
+]
 
-    step: Duration | None = Field(None, description="5m, 1h, …; unset: one point over the whole range.")
-    group_by: Annotated[
-        tuple[str, ...], BeforeValidator(names_of), Field(json_schema_extra={"type": "string", "examples": ["service,model"]})
-    ] = Field((), description="Dimensions, separated by commas.")
+
+class UsageParameters(RangeParameters):
+    """Range and filters of model responses. An empty filter value means: not given."""
+
     service: Text | None = None
     service_version: Text | None = None
     environment: Text | None = None
@@ -84,6 +85,17 @@ class MetricParameters(RangeParameters):
     prompt: Text | None = None
     prompt_version: Text | None = None
     agent: Text | None = None
+
+    def filters(self) -> dict[str, str]:
+        """The dimensions that are set."""
+        return set_of(self, DIMENSIONS_BY_SCOPE["usage"])
+
+
+class MetricParameters(UsageParameters):
+    """Range, step, grouping and filters of a series. An empty filter value means: not given."""
+
+    step: Duration | None = Field(None, description="5m, 1h, …; unset: one point over the whole range.")
+    group_by: GroupBy = Field((), description="Dimensions, separated by commas.")
     tool: Text | None = None
     status: Text | None = None
     error_type: Text | None = None

@@ -1,5 +1,6 @@
 -- Embedding drift: what is kept of the embeddings of texts, and what each look at a stream of them found.
 -- A slice is a level of traffic: (service, target), and within it one release or one model. An empty release or model: all.
+-- embedding_samples and drift_looks quote texts: they are kept as long as spans are (storage/migrations.py).
 
 -- Sums of the features of a batch's texts, one row for each batch, bucket of arrival and slice; a batch that is repeated
 -- replaces its rows. Days that are closed and summed up in embedding_units are dropped.
@@ -115,5 +116,4 @@ CREATE TABLE drift_looks
 ENGINE = {replacing_merge_tree}(looked_at)
 PARTITION BY toYYYYMM(time)
 ORDER BY (project, part, scale, slice_service, slice_target, slice_release, slice_model, time)
-TTL toDateTime(time) + toIntervalDay(400) DELETE
-SETTINGS fsync_after_insert = 1, ttl_only_drop_parts = 1, min_bytes_for_wide_part = 268435456, auto_statistics_types = '';
+SETTINGS fsync_after_insert = 1, min_bytes_for_wide_part = 268435456, auto_statistics_types = '';

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.cost.decomposition import FACTORS, Model, Usage, decompose
+from analyzers.cost.decomposition import FACTORS, Factor, Model, Usage, decompose
 
 GPT: Model = ("openai", "gpt-4o")
 MINI: Model = ("openai", "gpt-4o-mini")
@@ -28,11 +28,11 @@ def used(
     split = tuple(count * rate for count, rate in zip(total, RATES[model], strict=True))
     paid = price * sum(split)
     if not listed:
-        return Usage(responses, paid, total)  # type: ignore[arg-type]  # four of four
-    return Usage(responses, paid, total, (*split, 0.0), RATES[model])  # type: ignore[arg-type]  # four of four
+        return Usage(responses, paid, total)
+    return Usage(responses, paid, total, (*split, 0.0), RATES[model])
 
 
-def only(factor: str, before: dict[Model, Usage], after: dict[Model, Usage]) -> None:
+def only(factor: Factor, before: dict[Model, Usage], after: dict[Model, Usage]) -> None:
     """All of the change is one factor's."""
     whole = decompose(before, after).whole
     assert whole.parts_usd[factor] == pytest.approx(whole.delta_usd)

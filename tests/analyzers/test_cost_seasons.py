@@ -109,10 +109,11 @@ def test_the_limit_of_the_steps_keeps_the_run_length() -> None:
     assert 0.14 <= alarms / 300 <= 0.27
 
 
-def test_whole_hours_without_gaps() -> None:
+def test_whole_hours_whose_cost_is_known() -> None:
     start = MONDAY + timedelta(minutes=20)
     found = complete_hours([(MONDAY, 9.0), (MONDAY + 2 * HOUR, 3.0), (MONDAY + HOUR, None)], start, MONDAY + 3.5 * HOUR)
-    assert found == [Hour(MONDAY + HOUR, 0.0), Hour(MONDAY + 2 * HOUR, 3.0)]
+    assert found == [Hour(MONDAY + 2 * HOUR, 3.0)], "no hour whose cost is unknown"
+    assert complete_hours([], MONDAY, MONDAY + HOUR) == [Hour(MONDAY, 0.0)]
     assert complete_hours([], start, start) == []
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from analyzers.cost.decomposition import decompose
+from analyzers.cost.decomposition import by_model, decompose
 from analyzers.report import html, markdown
 from analyzers.report.collection import collect
-from analyzers.report.cost import by_model
 from analyzers.report.data import Report, ServiceRow
 from analyzers.report.schedule import Period
 from analyzers.report.sources import Sources

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzers.report.schedule import earlier, next_due, week_before
-from analyzers.report.stretches import shifted, stretches, weeks_back
+from analyzers.report.stretches import Grid, grid_of, shifted, stretches, weeks_back
 from storage.reports import WEEKDAYS, Schedule
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia", "America/Santiago", "Asia/Beirut")
@@ -73,6 +73,19 @@ def test_days_are_those_of_the_time_zone() -> None:
     assert [(day.end - day.start) // timedelta(hours=1) for day in days] == [24] * 6 + [23]
     assert all(day.whole for day in days)
     assert [shifted(day, 1, "Europe/Berlin").end for day in days][-1] == spring.start
+
+
+def test_days_are_steps_of_one_series_unless_the_clocks_change() -> None:
+    week = week_before(utc("2026-03-09T07:00"), "Europe/Berlin")
+    days = stretches(week.start, week.end, "Europe/Berlin")
+    before = [shifted(day, 1, "Europe/Berlin") for day in days]
+    assert grid_of([*before, *days]) == Grid(timedelta(days=1), timedelta(hours=23))
+    assert grid_of([*before[:-1], *days]) is None
+    spring = week_before(utc("2026-03-30T06:00"), "Europe/Berlin")
+    assert grid_of(stretches(spring.start, spring.end, "Europe/Berlin")) is None
+    ragged = stretches(utc("2026-03-02T12:00"), utc("2026-03-05T12:00"), "UTC")
+    assert grid_of(ragged) == Grid(timedelta(days=1), timedelta(0))
+    assert grid_of([*(shifted(day, 1, "UTC") for day in ragged), *ragged]) is None
 
 
 @pytest.mark.parametrize(

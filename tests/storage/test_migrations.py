@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from schemas.view import VIEW
 from storage.clickhouse import ClickHouseStore
-from storage.migrations import SchemaMismatchError, check_store, migrate_store, migrations
+from storage.migrations import RETAINED, SchemaMismatchError, check_store, migrate_store, migrations
 from tests.ingest.spans import ingest_spans, make_span
 
 
@@ -58,11 +60,31 @@ async def test_an_edited_file_is_refused(bare_store: ClickHouseStore) -> None:
         await migrate_store(store)
 
 
-async def test_retention_follows_the_setting(bare_store: ClickHouseStore) -> None:
+@pytest.mark.parametrize("table", RETAINED)
+async def test_retention_follows_the_setting(bare_store: ClickHouseStore, table: str) -> None:
     store = await migrated(bare_store)
     await migrate_store(store, retention_days=7)
-    sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'spans'"
-    assert "toIntervalDay(7)" in (await store.query(sql))[0]["engine_full"]
+    sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+    assert "toIntervalDay(7)" in (await store.query(sql, {"table": table}))[0]["engine_full"]
+
+
+async def test_every_table_with_texts_has_a_retention(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
+    found = await store.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    without = {"store_migrations", "otlp_requests", VIEW, "prices", "model_resolution", "token_prices"}
+    sums = {"embedding_sketches", "embedding_units"}
+    assert {row["name"] for row in found} == {*RETAINED, *without, *sums}
+
+
+async def test_a_shorter_retention_holds_for_what_is_stored_already(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
+    for table, time in RETAINED.items():
+        await store.command(f"INSERT INTO {table} ({time}) SELECT now() - toIntervalDay(number) FROM numbers(20)")
+    await migrate_store(store, retention_days=7)
+    async with asyncio.timeout(60):
+        for table in RETAINED:
+            while (await store.query(f"SELECT count() AS n FROM {table}"))[0]["n"] > 7:
+                await asyncio.sleep(0.05)
 
 
 async def test_replicas_remember_batches_longer_than_kafka_keeps_records() -> None:
