@@ -165,4 +165,4 @@ class Analyzer(Protocol):
         in which a model answered, also one without text."""
 
     async def analyze(self, batch: Batch) -> Findings:
-        """Findings of `batch`. Heavy work runs on `threads` of the resources it was made with, never on the event loop."""
+        """Findings of `batch`. Heavy work runs on threads (see `Resources`), never on the event loop."""

@@ -20,7 +20,11 @@ NICENESS = 10
 
 @dataclass(frozen=True)
 class Resources:
-    """Shared by the analyzers of one process. Models run on `threads`, so that the event loop stays free."""
+    """Shared by the analyzers of one process.
+
+    Models run on `threads`, which step back behind whoever stores or answers. Python code that is heavy runs on threads that do
+    not (`asyncio.to_thread`): one that steps back while it has the interpreter's lock holds up everyone.
+    """
 
     settings: AnalysisSettings
     store: ClickHouseStore

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from analyzers.contract import Analyzer, AnalyzerUnavailableError, Batch, Findings, Score, SpanText
+from analyzers.contract import Analyzer, AnalyzerUnavailableError, Batch, Findings, Part, Score, SpanText
 from analyzers.records import contexts, coverage_rows, score_row, span_text, wanted_of
 from analyzers.sampling import Sample, Wanted, sample
 from analyzers.seats import Seats
@@ -25,7 +25,7 @@ from schemas.instruments import Instruments
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_cursor, write_held_cursor
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
-from storage.scores import CoverageRow, insert_coverage, insert_scores
+from storage.scores import CoverageRow, ScoreRow, insert_coverage, insert_scores
 from storage.span_texts import Stretch, cut, read_found_rows, read_heads, read_texts
 
 STRETCH_SPANS = 5_000
@@ -157,7 +157,7 @@ class AnalyzerRunner:
             return LONGEST_PAUSE_S / 10
         except Exception as error:  # whatever an analyzer raises is its own affair: counted, stored, tried again
             return await self._failed(seat, lease, cursor, error)
-        return 0.0
+        return 0.0 if cursor.plan is not None and cursor.plan.end < end else self._poll_s
 
     async def _plan(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> Cursor:
         until = await cut(self._store, self._stretch(seat, cursor, end), STRETCH_SPANS)
@@ -182,13 +182,11 @@ class AnalyzerRunner:
         """Choose among the heads of the stretch's spans, and read the texts of those chosen only."""
         stretch = self._stretch(seat, cursor, plan.end)
         heads = await read_heads(self._store, stretch)
-        wanted = [each for head in heads if (each := wanted_of(head, self.analyzer.parts)) is not None]
-        chosen = sample(wanted, plan.allowance)
-        keys = set(map(_key, chosen.spans))
-        rows = await read_texts(self._store, stretch, [head for head in heads if _head_key(head) in keys])
+        wanted, chosen, theirs = await asyncio.to_thread(_choose, heads, self.analyzer.parts, plan.allowance)
+        rows = await read_texts(self._store, stretch, theirs)
         found = await read_found_rows(self._store, stretch, rows) if getattr(self.analyzer, "needs_context", False) else []
         return Reading(
-            wanted=tuple(wanted),
+            wanted=wanted,
             sample=chosen,
             batch=Batch(
                 spans=tuple(span_text(row, seat.partition) for row in rows),
@@ -202,16 +200,19 @@ class AnalyzerRunner:
 
     async def _store_findings(self, reading: Reading, findings: Findings, *, failed: bool) -> None:
         now = self._clock()
-        weights = dict(zip(map(_key, reading.sample.spans), reading.sample.weights, strict=True))
         for table in findings.tables:
             if table.rows:
                 await self._store.insert_rows(table.table, list(table.columns), [list(row) for row in table.rows])
-        rows = [score_row(self.analyzer, score, weights.get(_key(score.span), 1.0), now) for score in findings.scores]
-        await insert_scores(self._store, rows)
-        await insert_coverage(self._store, self._coverage(reading, findings.scores, failed=failed, now=now))
+        scores, coverage = await asyncio.to_thread(self._rows, reading, findings.scores, failed=failed, now=now)
+        await insert_scores(self._store, scores)
+        await insert_coverage(self._store, coverage)
 
-    def _coverage(self, reading: Reading, scores: tuple[Score, ...], *, failed: bool, now: datetime) -> list[CoverageRow]:
-        return coverage_rows(
+    def _rows(
+        self, reading: Reading, scores: tuple[Score, ...], *, failed: bool, now: datetime
+    ) -> tuple[list[ScoreRow], list[CoverageRow]]:
+        weights = dict(zip(map(_key, reading.sample.spans), reading.sample.weights, strict=True))
+        rows = [score_row(self.analyzer, score, weights.get(_key(score.span), 1.0), now) for score in scores]
+        return rows, coverage_rows(
             self.analyzer,
             reading.wanted,
             reading.sample,
@@ -254,6 +255,16 @@ class AnalyzerRunner:
 
     def _stretch(self, seat: Seat, cursor: Cursor, end: int) -> Stretch:
         return Stretch(seat.partition, cursor.next_offset, end, cursor.seen_at or _LONG_AGO)
+
+
+def _choose(
+    heads: Sequence[Mapping[str, Any]], parts: Sequence[Part], allowance: int | None
+) -> tuple[tuple[Wanted, ...], Sample, list[Mapping[str, Any]]]:
+    """The spans that have any of `parts`, the sample of them, and the heads of the sample."""
+    wanted = tuple(each for head in heads if (each := wanted_of(head, parts)) is not None)
+    chosen = sample(wanted, allowance)
+    keys = set(map(_key, chosen.spans))
+    return wanted, chosen, [head for head in heads if _head_key(head) in keys]
 
 
 def _key(span: SpanText | Wanted) -> tuple[str, str, str]:

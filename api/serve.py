@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ async def _run(settings: Settings, roles: Roles, addresses: Addresses) -> None:
     lines = addresses.lines()
     try:
         components = await assemble(settings, roles, addresses)
+        # Modules stay: collections, which stop every thread, need not go through them again and again.
+        gc.collect()
+        gc.freeze()
         await run_until(components, stop, lambda: announce(lines))
     finally:
         addresses.close()

@@ -191,7 +191,7 @@ class ClickHouseStore:
 
     def _open(self, database: str) -> Client:
         try:
-            return create_client(dsn=_without_database(self.url), database=database, settings=self._settings)
+            return create_client(dsn=_without_database(self.url), database=database, settings=self._settings, tz_mode="aware")
         except ProgrammingError as error:
             if self.embedded:
                 raise StoreBusyError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.drift import Slice, Stream, Verdict
@@ -106,14 +106,14 @@ _LOOK_COLUMNS = ", ".join(field.name for field in fields(LookRow))
 async def earliest_sketch(store: ClickHouseStore) -> datetime | None:
     """Start of the earliest bucket that is not summed up and dropped yet."""
     rows = await store.query("SELECT count() AS n, min(bucket) AS first FROM embedding_sketches")
-    return _utc(rows[0]["first"]) if rows[0]["n"] else None
+    return rows[0]["first"] if rows[0]["n"] else None
 
 
 async def latest_unit(store: ClickHouseStore, unit: timedelta) -> datetime | None:
     """Start of the latest unit of this length that has sums."""
     sql = "SELECT count() AS n, max(unit) AS last FROM embedding_units WHERE unit_s = {unit_s:UInt32}"
     rows = await store.query(sql, {"unit_s": _seconds(unit)})
-    return _utc(rows[0]["last"]) if rows[0]["n"] else None
+    return rows[0]["last"] if rows[0]["n"] else None
 
 
 async def sum_sketches(store: ClickHouseStore, bucket: timedelta, start: datetime, end: datetime) -> None:
@@ -168,7 +168,7 @@ async def first_units(store: ClickHouseStore, stream: Stream, unit: timedelta) -
         f"WHERE {_OF_STREAM} AND unit_s = {{unit_s:UInt32}} GROUP BY embedder ORDER BY first",
         {**_named(stream), "unit_s": _seconds(unit)},
     )
-    return {row["embedder"]: _utc(row["first"]) for row in rows}
+    return {row["embedder"]: row["first"] for row in rows}
 
 
 async def read_units(
@@ -211,7 +211,7 @@ async def read_group(
 
 
 def _unit(row: Mapping[str, Any]) -> UnitSums:
-    return UnitSums(_utc(row["unit"]), row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
+    return UnitSums(row["unit"], row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
 
 
 async def read_samples(
@@ -235,7 +235,7 @@ async def read_samples(
     )
     return [
         SampledText(
-            row["trace"], row["span"], _utc(row["time"]), row["release"], row["model"], row["preview"], tuple(row["embedding"])
+            row["trace"], row["span"], row["time"], row["release"], row["model"], row["preview"], tuple(row["embedding"])
         )
         for row in rows
     ]
@@ -272,8 +272,7 @@ async def looks_between(store: ClickHouseStore, project: str, scale: str, start:
 
 
 def _look(row: Mapping[str, Any]) -> LookRow:
-    times = {name: None if row[name] is None else _utc(row[name]) for name in ("time", "onset", "looked_at")}
-    return LookRow(**{**row, **times, "wealth": tuple(row["wealth"])})
+    return LookRow(**{**row, "wealth": tuple(row["wealth"])})
 
 
 def _stream_of(row: Mapping[str, Any]) -> Stream:
@@ -291,7 +290,3 @@ def _between(start: datetime, end: datetime) -> dict[str, int]:
 
 def _seconds(length: timedelta) -> int:
     return round(length.total_seconds())
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

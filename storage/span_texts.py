@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from storage.clickhouse import ClickHouseStore
@@ -117,7 +117,7 @@ async def read_heads(store: ClickHouseStore, stretch: Stretch) -> list[dict[str,
     is 0 where no model answered. A response that an earlier record held is left out. Only what came before the end of the
     stretch is looked at, so that reading it again gives the same.
     """
-    return [_in_utc(row) for row in await store.query(_HEADS_OF_TRACES, _bounds(stretch))]
+    return await store.query(_HEADS_OF_TRACES, _bounds(stretch))
 
 
 async def read_texts(store: ClickHouseStore, stretch: Stretch, heads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ async def read_texts(store: ClickHouseStore, stretch: Stretch, heads: Sequence[M
     if not heads:
         return []
     found = await store.query(_TEXTS, _bounds(stretch) | {"keys": [head["usage_key"] for head in heads]})
-    by_key = {(row["project"], row["usage_key"]): _in_utc(row) for row in found}
+    by_key = {(row["project"], row["usage_key"]): row for row in found}
     return [{**head, **by_key[head["project"], head["usage_key"]]} for head in heads]
 
 
@@ -133,12 +133,7 @@ async def read_found_rows(store: ClickHouseStore, stretch: Stretch, rows: Sequen
     """What retrievers and tools found in the traces of `rows`, in order of time."""
     if not rows:
         return []
-    return [_in_utc(row) for row in await store.query(_FOUND, _bounds(stretch) | _traces(rows))]
-
-
-def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
-    """The columns are in UTC; the client hands them over without a zone."""
-    return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in row.items()}
+    return await store.query(_FOUND, _bounds(stretch) | _traces(rows))
 
 
 def _bounds(stretch: Stretch) -> dict[str, Any]:

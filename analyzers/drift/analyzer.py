@@ -109,10 +109,7 @@ class DriftAnalyzer:
         if not items:
             return Findings()
         version, features_of = await self._feature_map(embeddings)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._resources.threads, lambda: self._findings(batch, items, embeddings, version, features_of(embeddings))
-        )
+        return await asyncio.to_thread(lambda: self._findings(batch, items, embeddings, version, features_of(embeddings)))
 
     async def _feature_map(self, embeddings: NDArray[np.float32]) -> tuple[str, FeatureMap]:
         version = self._resources.embedder.version

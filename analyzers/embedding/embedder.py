@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -107,6 +108,9 @@ class Embedder:
         with self._loading:
             if self._loaded is None:
                 self._loaded = SentenceModel(self._settings)
+                # Half a second of every later collection otherwise, in which no thread runs and nothing is acknowledged.
+                gc.collect()
+                gc.freeze()
             return self._loaded
 
 

@@ -21,9 +21,6 @@ from storage.calibrations import Calibration, read_holding
 
 T = TypeVar("T")
 
-ASSESSED_AT_ONCE = 64
-"""Answers measured in one turn on the threads: each turn may wait for a batch of another analyzer's model."""
-
 _log = structlog.get_logger("analyzers.grounding")
 
 
@@ -67,17 +64,13 @@ class GroundingAnalyzer:
     async def analyze(self, batch: Batch) -> Findings:
         """A score for each answer: a value, or the reason why there is none."""
         await self._prepare()
-        assessed = await self._with_models(await self._assess([span for span in batch.spans if span.generates], batch))
+        assessed = await self._with_models(await asyncio.to_thread(self._assessed, batch))
         held = await self._calibrations(batch.spans)
         return Findings(scores=tuple(self._score(each, held) for each in assessed))
 
-    async def _assess(self, spans: Sequence[SpanText], batch: Batch) -> list[Assessed]:
-        turns = [spans[start : start + ASSESSED_AT_ONCE] for start in range(0, len(spans), ASSESSED_AT_ONCE)]
-        return [each for turn in turns for each in await self._on_thread(self._assessor(turn, batch))]
-
-    def _assessor(self, spans: Sequence[SpanText], batch: Batch) -> Callable[[], list[Assessed]]:
+    def _assessed(self, batch: Batch) -> list[Assessed]:
         longest = self._settings.max_context_chars
-        return lambda: [assess(span, batch.context_of(span), longest) for span in spans]
+        return [assess(span, batch.context_of(span), longest) for span in batch.spans if span.generates]
 
     async def _prepare(self) -> None:
         """Load the models once. What cannot be loaded is said once and done without until the next start."""

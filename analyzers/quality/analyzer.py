@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from analyzers.contract import Batch, Findings, Part, Score, SpanText
@@ -32,19 +31,15 @@ class QualityAnalyzer:
     # The whole span: a blank answer is a finding too.
     parts: tuple[Part, ...] = ("",)
 
-    def __init__(self, threads: Executor) -> None:
-        self._threads = threads
-
     async def analyze(self, batch: Batch) -> Findings:
         """Scores of every span of the batch in which a model answered."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, judge_batch, batch)
+        return await asyncio.to_thread(judge_batch, batch)
 
 
 def create(resources: Resources) -> QualityAnalyzer:
-    """The analyzer on the threads of `resources`."""
+    """The analyzer; what tells languages apart is loaded meanwhile."""
     resources.threads.submit(load_languages)
-    return QualityAnalyzer(resources.threads)
+    return QualityAnalyzer()
 
 
 def judge_batch(batch: Batch) -> Findings:

@@ -139,7 +139,7 @@ class ToxicityAnalyzer:
 
     async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
         cut = {text: windows(text, WINDOW_CHARS, MAX_WINDOWS) for text in texts}
-        foreign = await self._on_thread(lambda: {piece for piece in _pieces(cut) if not _is_readable(piece)})
+        foreign = await asyncio.to_thread(lambda: {piece for piece in _pieces(cut) if not _is_readable(piece)})
         read = {
             text: its
             for text, its in cut.items()
@@ -155,7 +155,7 @@ class ToxicityAnalyzer:
         if not pieces:
             return {}
         embeddings = await self._embedder.embed(pieces)
-        found = await self._on_thread(lambda: self._screen.probabilities(pieces, embeddings).tolist())
+        found = await asyncio.to_thread(lambda: self._screen.probabilities(pieces, embeddings).tolist())
         return dict(zip(pieces, found, strict=True))
 
     async def _asked(self, doubtful: list[str]) -> Mapping[str, Mapping[str, float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,10 +60,9 @@ def scores(*spans: SpanText) -> list[Score]:
 
 
 async def test_every_span_with_an_answer_gets_every_score() -> None:
-    with ThreadPoolExecutor(1) as threads:
-        analyzer = QualityAnalyzer(threads)
-        batch = Batch((span("How are you today?", "I am fine, thank you."), span(operation="embeddings"), span()))
-        found = (await analyzer.analyze(batch)).scores
+    analyzer = QualityAnalyzer()
+    batch = Batch((span("How are you today?", "I am fine, thank you."), span(operation="embeddings"), span()))
+    found = (await analyzer.analyze(batch)).scores
     assert [(score.name, score.part) for score in found] == NAMES * 2
     assert analyzer.parts == ("",)
 
