@@ -31,13 +31,17 @@ Result = dict[str, Any]
 
 
 def analyzers(folder: Path) -> Result:
-    """Each built-in analyzer in a process of its own, so that none profits from another's embeddings."""
-    found: Result = {}
-    for name in BUILT_IN:
-        command = [sys.executable, "-m", "benchmarks.analysis", str(folder / name), name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
-        found[name] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    """Each built-in analyzer in a process of its own, so that none profits from another's embeddings; and looks at drift."""
+    found: Result = {name: _measured("benchmarks.analysis", folder / name, name) for name in BUILT_IN}
+    looks = _measured("benchmarks.drift", folder / "looks")
+    return found | {f"a look at drift, {scale}": figures for scale, figures in looks.items()}
+
+
+def _measured(module: str, folder: Path, *arguments: str) -> Result:
+    command = [sys.executable, "-m", module, str(folder), *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+    result: Result = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 async def _measure(folder: Path, name: str) -> Result:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +34,7 @@ Result = dict[str, Any]
 
 async def look(folder: Path) -> Result:
     """Milliseconds of a look at each scale, over streams of 20,000 texts an hour, and CPU milliseconds beside them."""
+    folder.mkdir(parents=True)
     store = ClickHouseStore(f"chdb://{folder.resolve() / 'chdb'}", threads=1)
     await migrate_store(store)
     rng = np.random.default_rng(1)
@@ -91,3 +95,8 @@ async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: dat
         rows.append(decide(LookRow(*labels, "e", "no-data", "", units[-1].count, end), reference, Seen(units, unit, ())))
     await insert_looks(store, rows)
     return rows
+
+
+if __name__ == "__main__":
+    # A process can host one embedded store.
+    print(json.dumps(asyncio.run(look(Path(sys.argv[1])))))

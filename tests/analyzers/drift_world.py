@@ -19,7 +19,6 @@ from analyzers.resources import Resources
 from schemas.analysis import AnalysisSettings, DriftSettings
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
-from storage.migrations import migrate_store
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DIMENSIONS = 32
@@ -75,12 +74,6 @@ class DriftWorld:
         self.offset = 0
         self.analyzer = self.new_analyzer()
         self.looks = self.new_looks()
-
-    @classmethod
-    async def open(cls, store: ClickHouseStore, control: ControlDatabase) -> DriftWorld:
-        """On a store that keeps texts of any age: times are fixed, so that the same seeds draw the same every day."""
-        await migrate_store(store, retention_days=3_650)
-        return cls(store, control)
 
     def new_analyzer(self) -> DriftAnalyzer:
         """As after a restart."""

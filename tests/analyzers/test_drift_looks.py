@@ -26,7 +26,7 @@ REFERENCE_ENDS = 7
 async def world(store: ClickHouseStore, tmp_path: Path) -> AsyncIterator[DriftWorld]:
     control = ControlDatabase(sqlite_url(tmp_path))
     await control.migrate()
-    made = await DriftWorld.open(store, control)
+    made = DriftWorld(store, control)
     yield made
     await made.close()
     await control.close()

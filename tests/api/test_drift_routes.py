@@ -39,7 +39,7 @@ class Front:
 
 @pytest.fixture
 async def drift(services: Services) -> AsyncIterator[Front]:
-    world = await DriftWorld.open(services.store, services.control)
+    world = DriftWorld(services.store, services.control)
     await world.minutes(0, 12, release="v1")
     await world.minutes(12, 3, share_new=0.4, release="v2")
     await world.look_at(15)

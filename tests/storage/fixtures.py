@@ -36,10 +36,10 @@ def migrated() -> list[str]:
 
 @pytest.fixture
 async def store(chdb_url: str, migrated: list[str]) -> AsyncIterator[ClickHouseStore]:
-    """A migrated, empty store. Migrating takes longer than most tests, so the database is emptied and used again."""
+    """A migrated, empty store that keeps rows of any age. Migrating takes longer than most tests: it is done once."""
     opened = ClickHouseStore(chdb_url, database="migrated", threads=2)
     if not migrated:
-        migrated += await migrate_store(opened)
+        migrated += await migrate_store(opened, retention_days=3_650)
     yield opened
     rows = await opened.query(
         "SELECT name FROM system.tables"
