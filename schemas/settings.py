@@ -207,15 +207,15 @@ class Settings(BaseSettings):
             )
 
 
-def load_settings(config: Path | None = None, **flags: object) -> Settings:
+def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     """Read the settings from all sources; `flags` are those given on the command line."""
     if config is None:
-        return Settings(**flags)  # type: ignore[arg-type]
+        return Settings(**flags)
 
     class WithFile(Settings):
         model_config = SettingsConfigDict(yaml_file=config)
 
-    return WithFile(**flags)  # type: ignore[arg-type]
+    return WithFile(**flags)
 
 
 def read_secret(value: SecretStr | None, file: Path | None) -> SecretStr | None:
