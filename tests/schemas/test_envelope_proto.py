@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 from grpc_tools import protoc  # type: ignore[import-untyped]  # ships no types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -47,7 +47,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> descriptor_pool.Descriptor
     return found
 
 
-def _message(pool: descriptor_pool.DescriptorPool, name: str) -> type[Message]:
+def _message(pool: descriptor_pool.DescriptorPool, name: str) -> Any:
+    """The class; its fields are known at run time only."""
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
@@ -80,11 +81,11 @@ def test_an_encoded_envelope_is_a_message_of_the_schema(pool: descriptor_pool.De
     request = _request()
     envelope = Envelope("p\u00e9", 1_700_000_000_123_456_789, 2, request.SerializeToString())
     found = _message(pool, "Envelope").FromString(envelope.encode())
-    assert found.project == "p\u00e9"  # type: ignore[attr-defined]  # fields of a generated class
-    assert found.received_at_unix_nano == 1_700_000_000_123_456_789  # type: ignore[attr-defined]
-    assert found.span_count == 2  # type: ignore[attr-defined]
-    assert found.body_hash == envelope.body_hash  # type: ignore[attr-defined]
-    decoded = ExportTraceServiceRequest.FromString(found.request.SerializeToString())  # type: ignore[attr-defined]
+    assert found.project == "p\u00e9"
+    assert found.received_at_unix_nano == 1_700_000_000_123_456_789
+    assert found.span_count == 2
+    assert found.body_hash == envelope.body_hash
+    decoded = ExportTraceServiceRequest.FromString(found.request.SerializeToString())
     assert decoded == request
     assert Envelope.decode(found.SerializeToString()) == envelope
 
@@ -93,9 +94,9 @@ def test_frames_are_records_of_the_schema(pool: descriptor_pool.DescriptorPool) 
     envelopes = [Envelope("p", number, 2, _request().SerializeToString()) for number in (1, 2**63)]
     data = frame_records([(3, 2**40 + index, envelope) for index, envelope in enumerate(envelopes)])
     records = [_message(pool, "Record").FromString(frame) for frame in _frames(data)]
-    assert [record.log_partition for record in records] == [3, 3]  # type: ignore[attr-defined]
-    assert [record.log_offset for record in records] == [2**40, 2**40 + 1]  # type: ignore[attr-defined]
-    assert [record.envelope.received_at_unix_nano for record in records] == [1, 2**63]  # type: ignore[attr-defined]
+    assert [record.log_partition for record in records] == [3, 3]
+    assert [record.log_offset for record in records] == [2**40, 2**40 + 1]
+    assert [record.envelope.received_at_unix_nano for record in records] == [1, 2**63]
 
 
 def _frames(data: bytes) -> Iterator[bytes]:
