@@ -20,6 +20,7 @@ from storage.alerts import list_alerts, read_states, read_transitions
 from storage.deliveries import list_deliveries
 from storage.rules import StoredRule, insert_rule, list_rules
 from tests.alerting.notices import NOW, evidence
+from tests.alerting.signals import again
 from tests.alerting.test_outbox import database
 
 DELAYS = Delays(AT_ONCE, timedelta(hours=4))
@@ -80,9 +81,9 @@ def test_each_episode_is_an_alert_with_its_history(db: Connection) -> None:
 
 def test_an_alert_that_flaps_is_told_once_then_summed_up(db: Connection) -> None:
     desk = Desk(db)
-    desk.see(*["breach", "clear"] * 6)  # type: ignore[arg-type] # a list of literals widens to str
+    desk.see(*again(6, "breach", "clear"))
     assert desk.told() == [("firing", True), ("resolved", False)] * 2 + [("flapping", True)]
-    desk.see(*["clear"] * 70)  # type: ignore[arg-type] # as above
+    desk.see(*again(70, "clear"))
     assert desk.told()[-1] == ("digest", False)
     assert len(desk.told()) == 6
     assert {state for _, state, _ in desk.alerts()} == {"resolved"}
@@ -92,7 +93,7 @@ def test_an_alert_that_flaps_is_told_once_then_summed_up(db: Connection) -> None
 
 def test_a_rule_deleted_while_its_alert_flaps_has_a_last_word(db: Connection) -> None:
     desk = Desk(db)
-    desk.see(*["breach", "clear"] * 4)  # type: ignore[arg-type] # as above
+    desk.see(*again(4, "breach", "clear"))
     desk.recorder.close_all(db, "the rule was deleted", desk.now)
     assert desk.told()[-1] == ("closed", False)
 
@@ -108,7 +109,7 @@ def test_missing_data_is_its_own_alert_and_ends_with_data(db: Connection) -> Non
 
 def test_a_series_that_left_long_ago_is_forgotten(db: Connection) -> None:
     desk = Desk(db, group_by=["service"], no_data="alert")
-    desk.see("clear", *["missing"] * 4)  # type: ignore[arg-type] # as above
+    desk.see("clear", *again(4, "missing"))
     assert desk.alerts() == [("no_data", "firing", 1)]
     desk.see("missing", step=timedelta(days=1))
     assert desk.alerts() == [("no_data", "resolved", 1)]

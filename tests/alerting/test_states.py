@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from alerting.comparator import Signal, side
 from alerting.flapping import judge
 from alerting.states import AlertState, Decision, Timing, Transition, decide, initial
+from tests.alerting.signals import again
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -52,7 +53,7 @@ def test_without_hysteresis_nothing_lies_between() -> None:
 
 
 def test_a_breach_fires_once_it_lasted() -> None:
-    state, changes = play(TIMING, "clear", *["breach"] * 6)  # type: ignore[arg-type] # a list of literals widens to str
+    state, changes = play(TIMING, "clear", *again(6, "breach"))
     assert (state.phase, state.episode) == ("firing", 1)
     assert changes == [(1, "pending"), (6, "firing")]
 
@@ -78,27 +79,27 @@ def test_recovery_must_last_and_reach_the_recovery_threshold() -> None:
 
 @pytest.mark.parametrize("silence", ["missing", "failed", "unsure"])
 def test_silence_is_neither_breach_nor_recovery(silence: Signal) -> None:
-    pending, _ = play(TIMING, "breach", *[silence] * 30, "breach")
+    pending, _ = play(TIMING, "breach", *again(30, silence), "breach")
     assert (pending.phase, pending.progress) == ("pending", timedelta(0))
     timing = Timing(timedelta(0), 5 * MINUTE, 10 * MINUTE)
-    recovering, _ = play(timing, "breach", "clear", *[silence] * 30, "clear")
+    recovering, _ = play(timing, "breach", "clear", *again(30, silence), "clear")
     assert (recovering.phase, recovering.progress) == ("recovering", timedelta(0))
 
 
 def test_missing_data_becomes_its_own_alert_after_two_windows() -> None:
-    state, changes = play(TIMING, "clear", *["missing"] * 15, "clear")  # type: ignore[arg-type] # as above
+    state, changes = play(TIMING, "clear", *again(15, "missing"), "clear")
     assert changes == [(11, "no_data"), (16, "no_data_over")]
     assert state.phase == "ok"
 
 
 def test_failures_become_an_alert_even_where_silence_is_ignored() -> None:
     quiet = Timing(5 * MINUTE, 10 * MINUTE, 10 * MINUTE, reports_silence=False)
-    assert play(quiet, *["missing"] * 15)[1] == []  # type: ignore[arg-type] # as above
-    assert play(quiet, *["failed"] * 15, "clear")[1] == [(10, "error"), (15, "error_over")]  # type: ignore[arg-type] # as above
+    assert play(quiet, *again(15, "missing"))[1] == []
+    assert play(quiet, *again(15, "failed"), "clear")[1] == [(10, "error"), (15, "error_over")]
 
 
 def test_a_failure_does_not_end_missing_data() -> None:
-    state, changes = play(TIMING, *["missing"] * 11, "failed", "failed")  # type: ignore[arg-type] # as above
+    state, changes = play(TIMING, *again(11, "missing"), "failed", "failed")
     assert changes == [(10, "no_data")]
     assert (state.health, state.reported) == ("no_data", True)
 
