@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 from ingest.wire import BYTES, VARINT, field, number, varint
 from ingest.wire import head as wire_head
 
 _PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
+_HASH_BYTES = 16
 _LATEST_NS = 2**62  # the year 2116; dates of the store and of Python go further
 _LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
 
@@ -33,17 +33,20 @@ class Envelope:
         received_at_ns: nanoseconds since the epoch, frozen at receipt.
         span_count: spans in `request`.
         request: a serialised ExportTraceServiceRequest whose values are scalars.
+        body_hash: 16 bytes that are equal for an identical retry of the same project; computed once, by the receiver.
     """
 
     project: str
     received_at_ns: int
     span_count: int
     request: bytes
+    body_hash: bytes = b""
 
-    @cached_property
-    def body_hash(self) -> bytes:
-        """16 bytes that are equal for an identical retry of the same project."""
-        return hashlib.sha256(self.project.encode() + b"\0" + self.request).digest()[:16]
+    def __post_init__(self) -> None:
+        if not self.body_hash:
+            digest = hashlib.sha256(self.project.encode() + b"\0")
+            digest.update(self.request)
+            object.__setattr__(self, "body_hash", digest.digest()[:_HASH_BYTES])
 
     @property
     def received_at(self) -> datetime:
@@ -73,16 +76,18 @@ class Envelope:
         """
         fields = dict(_fields(data))
         try:
-            project, received, spans, request = (fields[n] for n in (_PROJECT, _RECEIVED_AT, _SPANS, _REQUEST))
+            project, received, spans, digest, request = (fields[n] for n in (_PROJECT, _RECEIVED_AT, _SPANS, _HASH, _REQUEST))
         except KeyError as error:
             raise MalformedEnvelopeError(f"the envelope has no field {error}") from error
-        if not (isinstance(project, bytes) and isinstance(request, bytes)):
+        if not (isinstance(project, bytes) and isinstance(request, bytes) and isinstance(digest, bytes)):
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
         if isinstance(received, bytes) or isinstance(spans, bytes):
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
+        if len(digest) != _HASH_BYTES:
+            raise MalformedEnvelopeError(f"the hash of the body has {len(digest)} bytes instead of {_HASH_BYTES}")
         if not 0 < received < _LATEST_NS or spans >= 2**32:
             raise MalformedEnvelopeError("a number of the envelope is out of range")
-        return cls(project.decode(), received, spans, request)
+        return cls(project.decode(), received, spans, request, digest)
 
 
 def frame_records(records: Iterable[tuple[int, int, Envelope]]) -> bytes:

