@@ -39,7 +39,7 @@ def main() -> None:
         "kafka": _kafka,
         "disk": lambda folder, given: ingest.disk(folder, given.requests // 4),
         "analysis": lambda folder, given: analysis.analyzers(folder),
-        "queries": lambda folder, given: queries.dashboard(folder, given.spans),
+        "queries": lambda folder, given: queries.dashboard(folder, given.spans, QUIET),
     }
     found = {}
     for part in arguments.parts or PARTS:

@@ -60,11 +60,11 @@ async def fill(data_dir: Path, spans: int) -> None:
     await store.close()
 
 
-def dashboard(folder: Path, spans: int) -> dict[str, Any]:
+def dashboard(folder: Path, spans: int, settings: dict[str, Any]) -> dict[str, Any]:
     """p50 and p95 in milliseconds of each query of a dashboard, over HTTP."""
     data_dir = folder / "data"
     subprocess.run([sys.executable, "-m", "benchmarks.queries", str(data_dir), str(spans)], check=True)
-    with Server(folder, {}) as server:
+    with Server(folder, settings) as server:
         time.sleep(5)
         trace = server.get("/v1/spans?limit=1")["spans"][0]["trace_id"]
         now = datetime.now(UTC)
