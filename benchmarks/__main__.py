@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; default: all")
     parser.add_argument("--spans", type=int, default=2_000_000, help="spans in the store for the queries")
-    parser.add_argument("--requests", type=int, default=600, help="requests of 100 spans for the throughput")
+    parser.add_argument("--requests", type=int, default=1_200, help="requests of 100 spans for the throughput")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     measures: Mapping[str, Callable[[Path, argparse.Namespace], Any]] = {

@@ -71,7 +71,7 @@ async def _bare(folder: Path, requests: int) -> Result:
     }
 
 
-def throughput(folder: Path, requests: int, settings: Result, connections: int = 64) -> Result:
+def throughput(folder: Path, requests: int, settings: Result, connections: int = 128) -> Result:
     """Spans acknowledged and queryable a second, the load generator on the same cores."""
     bodies = prepare(requests, seed=2)
     with Server(folder, settings) as server:
