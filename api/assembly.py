@@ -31,7 +31,6 @@ from storage.keys import list_keys
 from storage.migrations import migrate_store
 
 LOW_DISK_BYTES = 256 * 1024 * 1024
-STALLED_S = 60.0
 
 _log = structlog.get_logger("process")
 
@@ -110,20 +109,12 @@ def dependencies(base: Base, intake: Intake) -> list[Dependency]:
         return low_disk(base.settings.data_dir)
 
     async def log() -> str | None:
-        return intake.blocked() or stalled(base.instruments)
+        return intake.blocked()
 
     found = [Dependency("control", control), Dependency("log", log)]
     if base.roles != {"ingest"}:
         found.append(Dependency("store", store))
     return [*found, Dependency("disk", disk)] if base.store.embedded else found
-
-
-def stalled(instruments: Instruments) -> str | None:
-    """Why the way into the store is blocked, or None."""
-    oldest_s = instruments.registry.get_sample_value("tracewarden_oldest_unwritten_seconds") or 0.0
-    if oldest_s < STALLED_S:
-        return None
-    return f"the oldest record waits for {oldest_s:.0f} s to be stored: look for insert_failed in the log"
 
 
 async def warn_without_keys(base: Base) -> None:

@@ -20,11 +20,13 @@ from ingest.kafka_log import KafkaTraceLog
 from ingest.kafka_writer import KafkaWriter
 from ingest.receiver import Receiver
 from ingest.trace_log import TraceLog
+from schemas.instruments import Instruments
 from schemas.sections import KafkaSettings
 from storage.key_cache import KeyCache
 from storage.progress import read_progress, read_watermark
 
 WRITE_THREADS = 2
+STALLED_S = 60.0
 
 Watermark = Callable[[], Awaitable[datetime | None]]
 Committed = Callable[[], Awaitable[Mapping[int, int]]]
@@ -53,15 +55,11 @@ def _embedded(base: Base, addresses: Addresses) -> Intake:
     # Threads of its own: however many queries run, an insert does not wait for them.
     store = open_store(base.settings, WRITE_THREADS)
     log = EmbeddedTraceLog(store, base.settings.ingest, base.instruments, base.clock)
-
-    def oldest_s() -> float:
-        oldest = log.oldest_unwritten()
-        return 0.0 if oldest is None else max(0.0, (base.clock() - oldest).total_seconds())
-
-    base.instruments.oldest_unwritten_seconds.set_function(oldest_s)
+    _report_oldest(base, log.oldest_unwritten)
     listeners, status = _receiving(base, addresses, log)
     pricing = Pricing(base.store, base.settings.cost, base.clock)
-    return Intake([Closing(store.close), pricing, log], listeners, log.watermark, log.committed, status, lambda: None)
+    workers: list[Component] = [Closing(store.close), pricing, log]
+    return Intake(workers, listeners, log.watermark, log.committed, status, lambda: stalled(base.instruments))
 
 
 def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
@@ -74,6 +72,7 @@ def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
         pricing = Pricing(base.store, base.settings.cost, base.clock)
         workers += [Closing(store.close), pricing, Runner("writer", writer.run, writer.prepare)]
         blocked = _halted(writer)
+        _report_oldest(base, writer.oldest_unwritten)
     if "ingest" in base.roles:
         log = KafkaTraceLog(kafka)
         workers.append(log)
@@ -84,6 +83,22 @@ def _on_kafka(base: Base, addresses: Addresses, kafka: KafkaSettings) -> Intake:
         return {partition: at.offset for partition, at in found.items()}
 
     return Intake(workers, listeners, lambda: read_watermark(base.control, kafka.topic), committed, status, blocked)
+
+
+def _report_oldest(base: Base, oldest_unwritten: Callable[[], datetime | None]) -> None:
+    def oldest_s() -> float:
+        oldest = oldest_unwritten()
+        return 0.0 if oldest is None else max(0.0, (base.clock() - oldest).total_seconds())
+
+    base.instruments.oldest_unwritten_seconds.set_function(oldest_s)
+
+
+def stalled(instruments: Instruments) -> str | None:
+    """Why the embedded log is blocked, or None. (Records in Kafka may be old because the writer was away: it catches up.)"""
+    oldest_s = instruments.registry.get_sample_value("tracewarden_oldest_unwritten_seconds") or 0.0
+    if oldest_s < STALLED_S:
+        return None
+    return f"the oldest record waits for {oldest_s:.0f} s to be stored: look for insert_failed in the log"
 
 
 def _halted(writer: KafkaWriter) -> Callable[[], str | None]:

@@ -147,6 +147,11 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             await close_client(consumer)
             await close_client(producer)
 
+    def oldest_unwritten(self) -> datetime | None:
+        """When the oldest record that was fetched and is not in the store was received; None when all are."""
+        waiting = [record.envelope for partition in list(self._partitions.values()) for record in partition.fetched]
+        return min((envelope.received_at for envelope in waiting if envelope is not None), default=None)
+
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Let the insert under way end, then forget the partitions: their next owner may be another."""
         self._revoking.set()

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from api.assembly import low_disk, stalled
+from api.assembly import low_disk
 from api.health import Dependency, health_app, reason
+from api.intake import stalled
 from api.observability.timing import QueryTiming
 from schemas.instruments import Instruments
 

@@ -145,6 +145,25 @@ async def test_an_error_of_the_surroundings_is_tried_again(on_kafka: KafkaUnderT
     await stored(store, sent)
 
 
+async def test_the_oldest_record_that_waits_is_known(on_kafka: KafkaUnderTest, store: ClickHouseStore) -> None:
+    sent = [one() for _ in range(3)]
+    oldest = min(envelope.received_at for envelope in sent)
+
+    async def seen() -> bool:
+        return on_kafka.writer.oldest_unwritten() == oldest
+
+    await store.command("RENAME TABLE otlp_requests TO away")
+    await on_kafka.log.append(sent)
+    await until("the oldest record that waits is the first that was received", seen)
+    await store.command("RENAME TABLE away TO otlp_requests")
+    await stored(store, sent)
+
+    async def nothing_waits() -> bool:
+        return on_kafka.writer.oldest_unwritten() is None
+
+    await until("nothing waits", nothing_waits)
+
+
 async def test_the_writer_stops_while_the_store_is_away(on_kafka: KafkaUnderTest, store: ClickHouseStore) -> None:
     sent = [one() for _ in range(5)]
     await store.command("RENAME TABLE otlp_requests TO away")
