@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest.dead_letters import DeadLetters, TooManyBadRecordsError
@@ -137,6 +137,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         try:
             await producer.start()
             await consumer.start()
+            fence(consumer)
             consumer.subscribe([self._kafka.topic], listener=self)
             await self._write(consumer, DeadLetters(producer, self._kafka.dead_letter_topic), stopping)
         except TooManyBadRecordsError as error:
@@ -383,6 +384,23 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         behind = {name.partition for name, end in ends.items() if end > stored[name]}
         if behind:
             raise StalledError(f"partitions {sorted(behind)} have records and none came for {STALLED_AFTER_S:.0f} s")
+
+
+def fence(consumer: AIOKafkaConsumer) -> None:
+    """Let a started consumer commit as a member of its group only.
+
+    Put out of the group, aiokafka forgets its generation and commits without one until it has joined again. Kafka takes that
+    while the group has no members: a writer that slept would set the offsets back behind what its heir has stored.
+    """
+    coordinator = consumer._coordinator
+    commit = coordinator._do_commit_offsets
+
+    async def commit_as_member(assignment: object, offsets: object) -> None:
+        if coordinator.generation < 0:
+            raise IllegalGenerationError
+        await commit(assignment, offsets)
+
+    coordinator._do_commit_offsets = commit_as_member
 
 
 def _intent(batch: Sequence[Fetched]) -> OffsetAndMetadata:

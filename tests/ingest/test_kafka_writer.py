@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest.envelope import Envelope
-from ingest.kafka_writer import _Partition
+from ingest.kafka_writer import _Partition, fence
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase, sqlite_url
 from storage.progress import read_progress, read_watermark
@@ -196,6 +196,25 @@ async def test_the_watermark_follows_the_clock_when_idle_and_stands_still_withou
     assert last is not None
     assert last < datetime.now(UTC) - timedelta(seconds=1)
     await control.close()
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_who_is_out_of_the_group_commits_nothing(on_kafka: KafkaUnderTest, kafka_topic: str, *, fenced: bool) -> None:
+    await on_kafka.stop_writer()
+    consumer = on_kafka.writer._open_consumer()
+    await consumer.start()
+    try:
+        if fenced:
+            fence(consumer)
+        consumer.subscribe([kafka_topic])
+        await until("it has partitions", consumer.assignment)
+        name = min(consumer.assignment())
+        assert await on_kafka.writer._commit(consumer, {name: OffsetAndMetadata(0, "")})
+        await consumer._coordinator._maybe_leave_group()
+        # Without the fence Kafka takes the commit of a stranger, since the group is empty now.
+        assert await on_kafka.writer._commit(consumer, {name: OffsetAndMetadata(0, "")}) is not fenced
+    finally:
+        await consumer.stop()
 
 
 def test_a_gap_is_asked_for_once() -> None:
