@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest.dead_letters import DeadLetters, TooManyBadRecordsError
@@ -23,12 +22,12 @@ from ingest.kafka_batch import (
     deduplication_token,
     first_of_each,
     next_range,
-    parse_intent,
     spans_of,
     watermark,
 )
+from ingest.kafka_group import fence, open_consumer, read_intents
 from ingest.kafka_log import close_client, open_producer
-from ingest.kafka_topics import check_topics, connection_options
+from ingest.kafka_topics import check_topics
 from ingest.writer import LogRecord, insert_records
 from schemas.instruments import Instruments
 from schemas.sections import IngestSettings, KafkaSettings
@@ -37,8 +36,6 @@ from storage.control import ControlDatabase, ControlError
 from storage.migrations import check_store
 from storage.progress import Progress, publish_progress
 
-SESSION_TIMEOUT_MS = 10_000
-FETCH_WAIT_MS = 250
 STALLED_AFTER_S = 60.0
 PUBLISH_EVERY_S = 0.5
 SLOWEST_APPEND = timedelta(seconds=3)
@@ -130,7 +127,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def run(self, stopping: asyncio.Event) -> None:
         """Write until `stopping`; raises when the consumer has to be built anew, and can then be called again."""
         producer = open_producer(self._kafka)
-        consumer = self._open_consumer()
+        consumer = open_consumer(self._kafka, self._settings)
         self._failed = None
         self._stopping = stopping
         self._partitions.clear()
@@ -166,39 +163,13 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             partitions = {name: _Partition(name) for name in assigned}
             try:
                 if partitions:
-                    await self._load_intents(partitions)
+                    for name, (offset, intent) in (await read_intents(self._kafka, list(partitions))).items():
+                        partitions[name].stored_up_to, partitions[name].replay = offset, intent
                     await asyncio.gather(*(self._load_known(partition) for partition in partitions.values()))
             except (KafkaError, StoreError) as error:  # the client would only log it, and go on without the intents
                 self._failed = error
             else:
                 self._partitions = partitions
-
-    def _open_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            group_id=self._kafka.consumer_group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=self._settings.batch_bytes,
-            fetch_max_bytes=4 * self._settings.batch_bytes,
-            **connection_options(self._kafka),
-        )
-
-    async def _load_intents(self, partitions: dict[TopicPartition, _Partition]) -> None:
-        admin = AIOKafkaAdminClient(**connection_options(self._kafka))
-        await admin.start()
-        try:
-            # The consumer's own committed() drops the metadata.
-            found = await admin.list_consumer_group_offsets(self._kafka.consumer_group, partitions=list(partitions))
-        finally:
-            await admin.close()
-        for name, committed in found.items():
-            partition = partitions[name]
-            if committed.offset >= 0:
-                partition.stored_up_to = committed.offset
-                partition.replay = parse_intent(committed.metadata or "")
 
     async def _load_known(self, partition: _Partition) -> None:
         first = partition.stored_up_to or 0
@@ -384,23 +355,6 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         behind = {name.partition for name, end in ends.items() if end > stored[name]}
         if behind:
             raise StalledError(f"partitions {sorted(behind)} have records and none came for {STALLED_AFTER_S:.0f} s")
-
-
-def fence(consumer: AIOKafkaConsumer) -> None:
-    """Let a started consumer commit as a member of its group only.
-
-    Put out of the group, aiokafka forgets its generation and commits without one until it has joined again. Kafka takes that
-    while the group has no members: a writer that slept would set the offsets back behind what its heir has stored.
-    """
-    coordinator = consumer._coordinator
-    commit = coordinator._do_commit_offsets
-
-    async def commit_as_member(assignment: object, offsets: object) -> None:
-        if coordinator.generation < 0:
-            raise IllegalGenerationError
-        await commit(assignment, offsets)
-
-    coordinator._do_commit_offsets = commit_as_member
 
 
 def _intent(batch: Sequence[Fetched]) -> OffsetAndMetadata:

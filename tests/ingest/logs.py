@@ -54,7 +54,7 @@ class KafkaUnderTest:
     """The Kafka log with one writer beside it."""
 
     def __init__(self, settings: KafkaSettings, store: ClickHouseStore, control: ControlDatabase) -> None:
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._control = control
         self.log = KafkaTraceLog(settings)
@@ -64,7 +64,7 @@ class KafkaUnderTest:
 
     def new_writer(self) -> KafkaWriter:
         """A writer that knows nothing but Kafka and the store."""
-        return KafkaWriter(self._settings, SMALL, self._store, self._control, Instruments())
+        return KafkaWriter(self.settings, SMALL, self._store, self._control, Instruments())
 
     async def start(self) -> None:
         """Start log and writer."""
@@ -91,7 +91,7 @@ class KafkaUnderTest:
     async def restart(self) -> None:
         """Stop, then start both anew on the same topic."""
         await self.stop()
-        self.log = KafkaTraceLog(self._settings)
+        self.log = KafkaTraceLog(self.settings)
         await self.start()
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+import ingest.kafka_group
 import ingest.kafka_writer
 from api.lifecycle import Runner, stop_on_signals
 from ingest.kafka_batch import parse_intent
@@ -117,7 +118,7 @@ class _Mortal(KafkaWriter):
 async def run(orders: Orders) -> None:
     """Write until SIGTERM."""
     # Until the session of a killed writer is over, the next one waits; the token is random for the negative control.
-    ingest.kafka_writer.SESSION_TIMEOUT_MS = orders.session_timeout_ms
+    ingest.kafka_group.SESSION_TIMEOUT_MS = orders.session_timeout_ms
     if not orders.deduplicates:
         vars(ingest.kafka_writer)["deduplication_token"] = lambda topic, records: uuid.uuid4().hex
     stop = stop_on_signals(asyncio.get_running_loop())
