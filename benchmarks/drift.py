@@ -1,4 +1,4 @@
-"""A look at drift: reading the units of 20 streams, deciding and writing, at 28 units each whatever stood behind them."""
+"""A look at drift: reading the units and newest samples of 20 streams, deciding and writing, whatever stood behind them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.drift.decision import Seen, consecutive, decide
-from analyzers.drift.reference import Reference, build, scan_of, sketches_of
-from analyzers.stats.mean_embedding import FEATURES
+from analyzers.drift.novel_texts import NovelTexts
+from analyzers.drift.reference import Reference, Sample, build_both, scan_of, sketches_of
+from analyzers.stats.mean_embedding import FEATURES, FeatureMap
 from schemas.analysis import DriftSettings
 from schemas.drift import Slice, Stream
 from storage.clickhouse import ClickHouseStore
@@ -23,6 +25,7 @@ from storage.drift import LookRow, StreamGroup, insert_looks, read_group, read_u
 from storage.migrations import migrate_store
 
 STREAMS, DAYS, TEXTS_PER_HOUR = 20, 42, 20_000
+DIMENSIONS = 384
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 COLUMNS = (
@@ -41,6 +44,7 @@ async def look(folder: Path) -> Result:
     streams = [Stream("p", "prompt", Slice("service", f"target {number}")) for number in range(STREAMS)]
     for day in range(DAYS):
         await _insert_day(store, streams, START + day * DAY, rng)
+    await _insert_samples(store, START + (DAYS - 1) * DAY)
     found = {scale: await _looks(store, streams, scale, unit) for scale, unit in (("1h", HOUR), ("1d", DAY))}
     await store.close()
     return found
@@ -53,6 +57,28 @@ async def _insert_day(store: ClickHouseStore, streams: list[Stream], day: dateti
         rows += [_row(stream, 3600, day + number * HOUR, TEXTS_PER_HOUR, sums) for number, sums in enumerate(hours)]
         rows.append(_row(stream, 86400, day, 24 * TEXTS_PER_HOUR, np.sum(hours, axis=0)))
     await store.insert_rows("embedding_units", COLUMNS.split(), rows)
+
+
+async def _insert_samples(store: ClickHouseStore, day: datetime) -> None:
+    """Every slot of every hour of the newest day, of every target."""
+    slots = DriftSettings().samples_per_hour
+    await store.command(
+        "INSERT INTO embedding_samples (project, part, embedder, service, target, bucket, slot, rank, trace_id, span_id, time, "
+        "received_at, preview, embedding) "
+        "SELECT 'p', 'prompt', 'e', 'service', concat('target ', toString(intDiv(number, {of_target:UInt32}))) AS target, "
+        "fromUnixTimestamp({day:Int64}) + toIntervalHour(intDiv(number % {of_target:UInt32}, {slots:UInt32})) AS bucket, "
+        "number % {slots:UInt32}, number, randomFixedString(16), randomFixedString(8), now64(), now64(), repeat('text ', 40), "
+        "arrayMap(x -> toFloat32(randNormal(0, {spread:Float64}, x + number)), range({dimensions:UInt32})) "
+        "FROM numbers({streams:UInt32} * {of_target:UInt32})",
+        {
+            "of_target": 24 * slots,
+            "slots": slots,
+            "day": int(day.timestamp()),
+            "dimensions": DIMENSIONS,
+            "spread": DIMENSIONS**-0.5,
+            "streams": STREAMS,
+        },
+    )
 
 
 def _sums(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -69,10 +95,17 @@ async def _looks(store: ClickHouseStore, streams: list[Stream], scale: str, unit
     settings = DriftSettings()
     end = START + DAYS * DAY
     stored = await read_units(store, streams[0], unit, START, START + 14 * DAY)
-    sample = np.random.default_rng(2).normal(size=(2000, FEATURES)) / np.sqrt(FEATURES)
+    sample = np.random.default_rng(2).normal(size=(2000, DIMENSIONS)) / np.sqrt(DIMENSIONS)
     scan = scan_of(DriftSettings(scales=(scale,)), unit)
-    reference = build(
-        [sketch for _, sketch in sketches_of(stored)], sample, scan, settings.false_alarm_rate, settings.min_reference, 1
+    sampled = Sample(sample, [START + number % 14 * unit for number in range(len(sample))])
+    reference = build_both(
+        [sketch for _, sketch in sketches_of(stored)],
+        sampled,
+        FeatureMap(DIMENSIONS, 1.2),
+        scan,
+        settings.false_alarm_rate,
+        settings.min_reference,
+        1,
     )
     wall_ms, cpu_ms = [], []
     for _ in range(10):
@@ -86,13 +119,19 @@ async def _looks(store: ClickHouseStore, streams: list[Stream], scale: str, unit
 async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: datetime, reference: Reference) -> list[LookRow]:
     """The looks at the end of one unit, of all streams, as the product makes them."""
     start = end - max(reference.scan.windows) * unit
-    found = await read_group(store, StreamGroup("p", "prompt", "service"), unit, start, end)
+    group = StreamGroup("p", "prompt", "service")
+    found = await read_group(store, group, unit, start, end)
+    texts = NovelTexts(store, group)
+    assert reference.novelty is not None
     rows = []
     for stream, stored in found.items():
         units = consecutive({row.start: sketch for row, sketch in sketches_of(stored)}, start, end, unit)
-        own = stream.slice
+        own, n = stream.slice, len(units) - 1
         labels = (stream.project, end, stream.part, scale, own.service, own.target, own.release, own.model)
-        rows.append(decide(LookRow(*labels, "e", "no-data", "", units[-1].count, end), reference, Seen(units, unit, ())))
+        blank = LookRow(*labels, "e", "no-data", "", units[-1].count, end)
+        before = replace(blank, time=end - unit, likeness_n=(500,) * n, likeness_sums=(100.0,) * n)
+        likeness = await texts.since(start, end, unit, own, "e", reference.novelty, before)
+        rows.append(decide(blank, reference, Seen(units, unit, likeness=likeness)))
     await insert_looks(store, rows)
     return rows
 

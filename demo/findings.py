@@ -192,8 +192,9 @@ def _planted_intents(truth: Truth) -> list[str]:
 
 def _exemplars(look: Mapping[str, Any]) -> list[str]:
     """What is new, and the group of texts whose share grew most."""
-    differences = look["differences"] or {"exemplars": [], "clusters": []}
-    lines = [f"new: “{quote(one['text'])}”" for one in differences["exemplars"][:EXEMPLARS]]
+    differences = look["differences"] or {"exemplars": [], "novel": [], "clusters": []}
+    novel = look["novelty"] is not None and look["novelty"]["decisive"]
+    lines = [f"new: “{quote(one['text'])}”" for one in differences["novel" if novel else "exemplars"][:EXEMPLARS]]
     grown = max(differences["clusters"], key=lambda one: float(one["share_now"] - one["share_then"]), default=None)
     if grown is not None and grown["examples"]:
         said = f"{percent(grown['share_now'])} now, {percent(grown['share_then'])} in the reference"

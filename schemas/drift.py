@@ -51,6 +51,14 @@ class Slice:
         """The (service, target) that it belongs to."""
         return Slice(self.service, self.target)
 
+    def holds(self, text: Slice) -> bool:
+        """Whether a text of this service, target, release and model belongs to it."""
+        return (
+            (self.service, self.target) == (text.service, text.target)
+            and self.release in ("", text.release)
+            and self.model in ("", text.model)
+        )
+
 
 @dataclass(frozen=True, order=True)
 class Stream:

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzers.drift.decision import distance_of
 from analyzers.drift.evidence import Stretch, gather
-from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, features_of, sketches_of
+from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, matrix_of, sketches_of
 from analyzers.drift.references import Known, References
 from analyzers.stats.drift_scan import Scan, standardised
 from analyzers.stats.mean_embedding import Effect, Sketch, merged
@@ -71,7 +71,8 @@ class Comparer:
         embedder, units = await self._units(now, None)
         _, before = await self._units(then, embedder)
         samples = await read_samples(self.store, then.stream, embedder, then.start, then.end, SAMPLES)
-        features = features_of(await self.references.feature_map(embedder), [text.embedding for text in samples])
+        feature_map = await self.references.feature_map(embedder)
+        features = feature_map(matrix_of([text.embedding for text in samples], feature_map.dimensions))
         alpha, least = self.settings.false_alarm_rate, self.settings.min_reference
         scan = Scan((len(units),), len(units), 1)
         loop = asyncio.get_running_loop()
@@ -108,7 +109,7 @@ class Comparer:
         window = merged(units)
         direction = window.mean - reference.sketch.mean
         feature_map = await self.references.feature_map(embedder)
-        evidence = await gather(self.store, self.threads, feature_map, embedder, now, then, direction)
+        evidence = await gather(self.store, self.threads, feature_map, embedder, now, then, direction, reference.novelty)
         return Comparison(
             embedder=embedder,
             n_now=window.count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.drift.explanation import Texts, explain
-from analyzers.drift.reference import features_of
+from analyzers.drift.reference import Novelty, matrix_of
 from analyzers.stats.mean_embedding import FeatureMap
 from schemas.drift import Stream
 from storage.clickhouse import ClickHouseStore
-from storage.drift import read_samples
+from storage.drift import SampledText, read_samples
 
 MOST_TEXTS = 1_000
 _SEED = 1
@@ -48,24 +49,19 @@ async def gather(
     now: Stretch,
     then: Stretch,
     direction: NDArray[np.float64],
+    novelty: Novelty | None,
 ) -> Evidence:
-    """Compare the samples of two stretches; `direction` is the difference of their means."""
+    """Compare the samples of two stretches; `direction` is the difference of their means, `novelty` the earlier's topics."""
     rows = [await read_samples(store, each.stream, embedder, each.start, each.end, MOST_TEXTS) for each in (now, then)]
 
     def work() -> Evidence:
-        ours, theirs = (
-            Texts(
-                texts,
-                _matrix([text.embedding for text in texts], feature_map.dimensions),
-                features_of(feature_map, [text.embedding for text in texts]),
-            )
-            for texts in rows
-        )
-        found = explain(ours, theirs, direction, _SEED)
+        ours, theirs = (_texts(each, feature_map) for each in rows)
+        found = explain(ours, theirs, direction, novelty.topics if novelty else None, _SEED)
         return Evidence(found, ours.features @ direction, theirs.features @ direction)
 
     return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
-def _matrix(rows: list[tuple[float, ...]], dimensions: int) -> NDArray[np.float64]:
-    return np.asarray(rows, dtype=np.float64).reshape(-1, dimensions)
+def _texts(rows: Sequence[SampledText], feature_map: FeatureMap) -> Texts:
+    embeddings = matrix_of([text.embedding for text in rows], feature_map.dimensions)
+    return Texts(rows, embeddings, feature_map(embeddings))

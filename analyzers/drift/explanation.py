@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import ClusterError, kmeans2
 
+from analyzers.stats.clusters import clustered
+from analyzers.stats.novelty import Topics
 from storage.drift import SampledText
 
 Floats = NDArray[np.float64]
 
 EXEMPLARS = 8
 TOO_SIMILAR = 0.9
-MOST_CLUSTERS, TEXTS_PER_CLUSTER = 24, 25
+MOST_CLUSTERS = 24
 SHOWN_CLUSTERS = 8
-_ITERATIONS = 25
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Texts:
     features: Floats
 
 
-def explain(now: Texts, then: Texts, direction: Floats, seed: int) -> dict[str, Any]:
-    """Exemplars, faded texts and clusters, as JSON-serialisable data; empty lists where texts are missing."""
+def explain(now: Texts, then: Texts, direction: Floats, topics: Topics | None, seed: int) -> dict[str, Any]:
+    """Exemplars, novel and faded texts and clusters, as JSON-serialisable data; empty lists where texts are missing."""
     return {
         "exemplars": exemplars(now, then, direction),
+        "novel": novel(now, then, direction, topics),
         "faded": exemplars(then, now, -direction),
         "clusters": clusters(now, then, seed),
         "sampled": {"now": len(now.rows), "then": len(then.rows)},
@@ -49,13 +50,36 @@ def exemplars(of: Texts, other: Texts, direction: Floats) -> list[dict[str, Any]
     if not of.rows:
         return []
     witness = of.features @ direction
+    chosen = _different(of, np.argsort(-witness, kind="stable")[: np.count_nonzero(witness > 0)])
+    return [{**_shown(of.rows[i]), "witness": float(witness[i]), "nearest": _nearest(of.embeddings[i], other)} for i in chosen]
+
+
+def novel(now: Texts, then: Texts, direction: Floats, topics: Topics | None) -> list[dict[str, Any]]:
+    """The texts that are least like anything in the reference: exemplars in another order, with their likeness ν."""
+    if topics is None or not now.rows:
+        return []
+    likeness, witness = topics.likeness(now.embeddings)[:, 0], now.features @ direction
+    chosen = _different(now, np.argsort(likeness, kind="stable"))
+    return [
+        {
+            **_shown(now.rows[i]),
+            "likeness": float(likeness[i]),
+            "witness": float(witness[i]),
+            "nearest": _nearest(now.embeddings[i], then),
+        }
+        for i in chosen
+    ]
+
+
+def _different(of: Texts, ranked: NDArray[np.int_]) -> list[int]:
+    """The first of them, none nearly the same as one before it."""
     chosen: list[int] = []
-    for index in np.argsort(-witness, kind="stable"):
-        if len(chosen) == EXEMPLARS or witness[index] <= 0:
+    for index in ranked:
+        if len(chosen) == EXEMPLARS:
             break
         if not chosen or float(np.max(of.embeddings[chosen] @ of.embeddings[index])) < TOO_SIMILAR:
             chosen.append(int(index))
-    return [{**_shown(of.rows[i]), "witness": float(witness[i]), "nearest": _nearest(of.embeddings[i], other)} for i in chosen]
+    return chosen
 
 
 def clusters(now: Texts, then: Texts, seed: int) -> list[dict[str, Any]]:
@@ -63,7 +87,7 @@ def clusters(now: Texts, then: Texts, seed: int) -> list[dict[str, Any]]:
     if not now.rows or not then.rows:
         return []
     both = np.concatenate([now.embeddings, then.embeddings])
-    centres, labels = _grouped(both, seed)
+    centres, labels = clustered(both, MOST_CLUSTERS, seed)
     split = len(now.rows)
     found: list[dict[str, Any]] = []
     for number in range(len(centres)):
@@ -81,18 +105,6 @@ def clusters(now: Texts, then: Texts, seed: int) -> list[dict[str, Any]]:
         )
     found.sort(key=lambda cluster: -abs(cluster["share_now"] - cluster["share_then"]))
     return found[:SHOWN_CLUSTERS]
-
-
-def _grouped(rows: Floats, seed: int) -> tuple[Floats, NDArray[np.int_]]:
-    """Centres and labels; fewer groups where there are fewer different texts."""
-    different = len(np.unique(rows, axis=0))
-    for count in range(max(1, min(MOST_CLUSTERS, len(rows) // TEXTS_PER_CLUSTER, different)), 1, -1):
-        try:
-            centres, labels = kmeans2(rows, count, iter=_ITERATIONS, minit="++", missing="raise", rng=seed)
-        except ClusterError:
-            continue
-        return np.asarray(centres), np.asarray(labels)
-    return rows.mean(axis=0, keepdims=True), np.zeros(len(rows), dtype=np.int_)
 
 
 def _nearest(embedding: Floats, other: Texts) -> dict[str, Any] | None:

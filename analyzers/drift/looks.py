@@ -15,6 +15,7 @@ import structlog
 
 from analyzers.drift.decision import Seen, consecutive, decide, distance_of
 from analyzers.drift.evidence import Stretch, gather
+from analyzers.drift.novel_texts import NovelTexts
 from analyzers.drift.reference import ReferenceTooSmallError, scan_of, sketches_of
 from analyzers.drift.references import SYSTEM, Known, References, Waiting, reference_units
 from analyzers.drift.summing import Summing
@@ -162,20 +163,27 @@ class DriftLooks:
         unit = parse_duration(scale)
         start = min(firsts.values()) - (max(self._settings.windows) + 1) * unit
         units = await read_group(self._store, group, unit, start, end)
+        texts = NovelTexts(self._store, group)
         rows: list[LookRow] = []
         for stream, first in firsts.items():
             own = Units.of_rows(units.get(stream, ()))
-            rows += await self._at_stream(stream, scale, own, (first, end), last.get(stream))
+            rows += await self._at_stream(stream, scale, own, texts, (first, end), last.get(stream))
         await insert_looks(self._store, rows)
         return len(rows)
 
     async def _at_stream(
-        self, stream: Stream, scale: str, units: Units, ends: tuple[datetime, datetime], before: LookRow | None
+        self,
+        stream: Stream,
+        scale: str,
+        units: Units,
+        texts: NovelTexts,
+        ends: tuple[datetime, datetime],
+        before: LookRow | None,
     ) -> list[LookRow]:
         (end, newest), unit = ends, parse_duration(scale)
         rows: list[LookRow] = []
         while end <= newest:
-            row = await self._look(stream, scale, units, end, before, newest=end == newest)
+            row = await self._look(stream, scale, units, texts, end, before, newest=end == newest)
             if row is not None:
                 rows.append(row)
                 before = row
@@ -183,7 +191,15 @@ class DriftLooks:
         return rows
 
     async def _look(
-        self, stream: Stream, scale: str, units: Units, end: datetime, before: LookRow | None, *, newest: bool
+        self,
+        stream: Stream,
+        scale: str,
+        units: Units,
+        texts: NovelTexts,
+        end: datetime,
+        before: LookRow | None,
+        *,
+        newest: bool,
     ) -> LookRow | None:
         """The decision at `end`; None before the stream's first text."""
         embedder, unit = units.embedder_at(end), parse_duration(scale)
@@ -196,8 +212,13 @@ class DriftLooks:
         if isinstance(known, Waiting):
             return replace(blank, verdict=known.verdict, reason=known.reason)
         start = max(known.stored.ends_at, end - max(known.reference.scan.windows) * unit)
-        same = before is not None and before.reference_id == known.stored.id
-        seen = Seen(consecutive(units.of[embedder], start, end, unit), unit, before.wealth if before and same else ())
+        same = before if before is not None and before.reference_id == known.stored.id else None
+        likeness: Sequence[Sketch] = ()
+        if known.reference.novelty is not None:
+            novelty = known.reference.novelty
+            likeness = await texts.since(start, end, unit, stream.slice, embedder, novelty, same)
+        own = consecutive(units.of[embedder], start, end, unit)
+        seen = Seen(own, unit, same.wealth if same else (), likeness)
         row = decide(replace(blank, reference_id=known.stored.id), known.reference, seen)
         if row.alarm and (newest or not (before and before.alarm)):
             row = await self._explained(row, known, seen)
@@ -216,6 +237,7 @@ class DriftLooks:
             Stretch(row.stream, row.time - row.window_units * seen.unit, row.time),
             Stretch(known.stored.stream, known.stored.starts_at, known.stored.ends_at),
             direction,
+            known.reference.novelty,
         )
         distance = distance_of(window, known.reference, evidence.witness_now)
         found = json.dumps(evidence.found)

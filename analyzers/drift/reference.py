@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analyzers.stats.drift_null import FEWEST_SAMPLES, Lens, Moments, null_model
 from analyzers.stats.drift_scan import Scan, threshold
 from analyzers.stats.mean_embedding import FeatureMap, Sketch, merged
+from analyzers.stats.novelty import Topics, topics_of
 from schemas.analysis import DriftSettings
 from schemas.drift import Stream
 from schemas.duration import parse_duration
@@ -28,8 +29,8 @@ _log = structlog.get_logger("drift")
 HORIZON_UNITS = 28
 """The false-alarm rate holds for so many units of the longest scale; shorter scales have as many looks as fit into them."""
 
-SAMPLES = 4_000
-"""Texts from which the covariance is estimated, at most."""
+SAMPLES = 10_000
+"""Sampled texts of a reference that are looked at, at most: for the covariance, and for its topics."""
 
 
 class ReferenceTooSmallError(ValueError):
@@ -47,6 +48,8 @@ class Reference:
     alpha: float
     scan: Scan
     samples: int
+    novelty: Novelty | None = None
+    """None where too few texts were sampled, or all are the same; and in one made by a version that knew none."""
 
     @property
     def seen(self) -> Sketch:
@@ -77,6 +80,7 @@ class Reference:
             "looks": self.scan.looks,
             "min_window": self.scan.min_window,
             "samples": self.samples,
+            "novelty": None if self.novelty is None else self.novelty.state(),
         }
 
     @classmethod
@@ -94,7 +98,35 @@ class Reference:
             alpha=state["alpha"],
             scan=Scan(tuple(state["windows"]), state["looks"], state["min_window"]),
             samples=state["samples"],
+            novelty=None if state.get("novelty") is None else Novelty.from_state(state["novelty"]),
         )
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Topics, and the reference of the one feature ν that a second scan looks from."""
+
+    topics: Topics
+    reference: Reference
+
+    def state(self) -> dict[str, Any]:
+        """For the control database."""
+        halves = [_packed(half, np.float16) for half in self.topics.halves]
+        return {"halves": halves, "dimensions": self.topics.dimensions, "reference": self.reference.state()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Novelty:
+        """The opposite of `state`."""
+        first, second = (_unpacked(half, np.float16).reshape(-1, state["dimensions"]) for half in state["halves"])
+        return cls(Topics((first, second)), Reference.from_state(state["reference"]))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Sampled texts of a reference in random order: embeddings of unit length as rows, and the start of the unit of each."""
+
+    embeddings: Floats
+    units: Sequence[datetime]
 
 
 def scan_of(settings: DriftSettings, unit: timedelta) -> Scan:
@@ -130,6 +162,33 @@ def build(units: Sequence[Sketch], features: Floats, scan: Scan, alpha: float, l
     return Reference(merged(filled), lens, model.moments, found_threshold, alpha, scan, len(features))
 
 
+def build_both(
+    units: Sequence[Sketch], sample: Sample, feature_map: FeatureMap, scan: Scan, alpha: float, least: int, seed: int
+) -> Reference:
+    """`build` with the scan of novelty beside that of the means, each at half of `alpha`.
+
+    Raises:
+        ReferenceTooSmallError: as `build`.
+    """
+    novelty = _novelty(sample, scan, alpha / 2, seed)
+    share = alpha if novelty is None else alpha / 2
+    return replace(build(units, feature_map(sample.embeddings), scan, share, least, seed), novelty=novelty)
+
+
+def _novelty(sample: Sample, scan: Scan, alpha: float, seed: int) -> Novelty | None:
+    if len(sample.embeddings) < FEWEST_SAMPLES:
+        return None
+    topics, likeness = topics_of(sample.embeddings, seed)
+    of_units: dict[datetime, list[int]] = {}
+    for index, unit in enumerate(sample.units):
+        of_units.setdefault(unit, []).append(index)
+    units = [Sketch.of(likeness[of_units[unit]]) for unit in sorted(of_units)]
+    try:
+        return Novelty(topics, build(units, likeness, scan, alpha, 0, seed))
+    except ReferenceTooSmallError:
+        return None
+
+
 def seed_of(stream: Stream, scale: str, start: datetime) -> int:
     """The seed of a reference's simulation: the same reference has the same threshold."""
     text = f"{stream.project}/{stream.key}/{scale}/{start.isoformat()}"
@@ -146,11 +205,9 @@ def sketches_of(rows: Iterable[UnitSums]) -> Iterator[tuple[UnitSums, Sketch]]:
             _log.error("unit_left_out", start=row.start.isoformat(), embedder=row.embedder, reason="sums of NaN or infinity")
 
 
-def features_of(feature_map: FeatureMap, embeddings: Sequence[Sequence[float]]) -> Floats:
-    """Features of sampled embeddings; (0, features) of none."""
-    if not embeddings:
-        return np.empty((0, feature_map.features))
-    return feature_map(np.asarray(embeddings, dtype=np.float64))
+def matrix_of(embeddings: Sequence[bytes], dimensions: int) -> Floats:
+    """Stored embeddings, one or several in each, as rows; shape (0, dimensions) of none."""
+    return np.frombuffer(b"".join(embeddings), dtype="<f4").reshape(-1, dimensions).astype(np.float64)
 
 
 def _packed(values: Floats, kind: type[np.floating[Any]]) -> str:

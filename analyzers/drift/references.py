@@ -13,16 +13,17 @@ from analyzers.drift.reference import (
     SAMPLES,
     Reference,
     ReferenceTooSmallError,
+    Sample,
     alpha_of,
-    build,
-    features_of,
+    build_both,
+    matrix_of,
     scan_of,
     seed_of,
     sketches_of,
 )
 from analyzers.stats.mean_embedding import FeatureMap
 from schemas.analysis import DriftSettings
-from schemas.drift import Stream, Verdict
+from schemas.drift import Stream, Verdict, floor_to
 from schemas.duration import format_duration, parse_duration
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
@@ -155,9 +156,10 @@ class References:
         feature_map = await self.feature_map(embedder)
 
         def work() -> Reference:
-            features = features_of(feature_map, [text.embedding for text in samples])
-            seed = seed_of(stream, scale, start)
-            return build(units, features, scan_of(settings, unit), alpha_of(settings), settings.min_reference, seed)
+            embeddings = matrix_of([text.embedding for text in samples], feature_map.dimensions)
+            sample = Sample(embeddings, [floor_to(text.bucket, unit) for text in samples])
+            scan, alpha, seed = scan_of(settings, unit), alpha_of(settings), seed_of(stream, scale, start)
+            return build_both(units, sample, feature_map, scan, alpha, settings.min_reference, seed)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, work), n
 

@@ -157,7 +157,7 @@ class DriftStream(Part):
     """One stream of texts against its reference, as the strongest drifting look of the range says, else the latest.
 
     `effect` is the MMD of the strongest window (0: alike, 1.41: nothing in common) with its 95 % interval; `n` its texts.
-    `until`: a later look of the range found no drift any more.
+    Score and threshold are of the scan that found it. `until`: a later look of the range found no drift any more.
     """
 
     labels: dict[str, str]
@@ -169,6 +169,7 @@ class DriftStream(Part):
     effect: float | None
     low: float | None
     high: float | None
+    scan: Literal["means", "novelty"] = "means"
     score: float | None
     threshold: float | None
     window_units: int

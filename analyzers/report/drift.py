@@ -62,6 +62,8 @@ def _stream(looks: Sequence[LookRow], references: References) -> DriftStream:
     later = [look for look in own if drifting and look.time > drifting[-1].time and look.verdict == "no-drift"]
     reference = references.get(chosen.reference_id)
     found = json.loads(chosen.evidence)
+    novel = bool(json.loads(chosen.novelty).get("decisive"))
+    score, threshold = _scan(chosen, novel=novel)
     return DriftStream(
         labels={name: str(value) for name, value in asdict(chosen.stream.slice).items()},
         part=chosen.part,
@@ -72,8 +74,9 @@ def _stream(looks: Sequence[LookRow], references: References) -> DriftStream:
         effect=chosen.effect,
         low=chosen.effect_low,
         high=chosen.effect_high,
-        score=chosen.score,
-        threshold=chosen.threshold,
+        scan="novelty" if novel else "means",
+        score=score,
+        threshold=threshold,
         window_units=chosen.window_units,
         n=chosen.window_n or chosen.n,
         n_reference=reference.n if reference else None,
@@ -81,13 +84,21 @@ def _stream(looks: Sequence[LookRow], references: References) -> DriftStream:
         detected_at=drifting[0].time if drifting else None,
         until=later[0].time if later else None,
         second_opinion=chosen.second_opinion,
-        looks=[DriftPoint(at=look.time, score=look.score, n=look.n) for look in own[-SHOWN_LOOKS:]],
+        looks=[DriftPoint(at=look.time, score=_scan(look, novel=novel)[0], n=look.n) for look in own[-SHOWN_LOOKS:]],
         slices=_slices(looks, chosen),
         clusters=_clusters(found),
-        exemplars=_exemplars(found),
+        exemplars=_exemplars(found.get("novel" if novel else "exemplars")),
         reference=_reference(reference),
         embedder=chosen.embedder,
     )
+
+
+def _scan(look: LookRow, *, novel: bool) -> tuple[float | None, float | None]:
+    """Score and threshold of one of the two scans."""
+    if not novel:
+        return look.score, look.threshold
+    found = json.loads(look.novelty)
+    return found.get("score"), found.get("threshold")
 
 
 def _weight(look: LookRow) -> tuple[bool, bool, bool, timedelta, float, float]:
@@ -123,8 +134,7 @@ def _clusters(found: Mapping[str, object]) -> list[Cluster]:
     return sorted(risen, key=lambda cluster: cluster.share_before - cluster.share_now)[:SHOWN_TEXTS]
 
 
-def _exemplars(found: Mapping[str, object]) -> list[Exemplar]:
-    rows = found.get("exemplars")
+def _exemplars(rows: object) -> list[Exemplar]:
     return [
         Exemplar(
             text=_cut(str(row["text"])),

@@ -86,7 +86,7 @@ def lens_of(features: Floats) -> Lens:
     Raises:
         ValueError: the texts are all the same.
     """
-    values, vectors = np.linalg.eigh(np.cov(features, rowvar=False))
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(features, rowvar=False)))
     values, vectors = np.maximum(0.0, values[::-1]), vectors[:, ::-1]
     if values[0] == 0.0:
         raise ValueError("all texts of the reference are the same: there is nothing to compare with")
@@ -162,7 +162,7 @@ def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Le
         )
     lens = lens_of(features[::2])
     others = features[1::2]
-    values, vectors = np.linalg.eigh(np.cov(lens(others), rowvar=False))
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(lens(others), rowvar=False)))
     seen = [_turned(lens.through(unit), vectors) for unit in filled]
     return _model(seen, flattened(np.maximum(0.0, values), len(others))), lens
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from analyzers.drift.decision import Seen, decide
-from analyzers.drift.reference import HORIZON_UNITS, Reference, alpha_of, build, scan_of
+from analyzers.drift.decision import Seen, decide, likeness_sketch
+from analyzers.drift.reference import HORIZON_UNITS, SAMPLES, Reference, Sample, alpha_of, build_both, scan_of
 from analyzers.drift.references import reference_units
 from analyzers.stats.drift_scan import Scan
-from analyzers.stats.mean_embedding import FeatureMap, Sketch, median_distance, merged
+from analyzers.stats.mean_embedding import FeatureMap, Sketch, median_distance
 from benchmarks.evaluation.embedded import embedded, lines
 from benchmarks.evaluation.row import Row
 from schemas.analysis import DriftSettings
@@ -49,11 +49,41 @@ UNEVEN = 20.0
 
 @dataclass(frozen=True)
 class Corpus:
-    """Features of every text with its intent; `oos` marks texts of none."""
+    """Every text's embedding, features and intent; `oos` marks texts of none."""
 
     name: str
+    embeddings: Floats
+    feature_map: FeatureMap
     features: Floats
     intents: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A reference, and ν of every text of the corpus seen from it."""
+
+    corpus: Corpus
+    reference: Reference
+    likeness: Floats
+
+    @classmethod
+    def of(cls, corpus: Corpus, reference: Reference) -> Watch:
+        """Ready to draw units from."""
+        assert reference.novelty is not None
+        return cls(corpus, reference, reference.novelty.topics.likeness(corpus.embeddings))
+
+    def unit(self, drawn: NDArray[np.int_]) -> Unit:
+        """The sums of a unit of these texts."""
+        likeness = likeness_sketch(len(drawn), float(self.likeness[drawn].sum()))
+        return Unit(Sketch.of(self.corpus.features[drawn]), likeness)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is kept of a unit of time."""
+
+    means: Sketch
+    likeness: Sketch
 
 
 def run(data: Path, seed: int) -> list[Row]:
@@ -70,9 +100,9 @@ def run(data: Path, seed: int) -> list[Row]:
 
 
 def _corpus(name: str, texts: list[str], intents: list[str]) -> Corpus:
-    embeddings = embedded(texts)
+    embeddings = embedded(texts).astype(np.float64)
     feature_map = FeatureMap(embeddings.shape[1], median_distance(embeddings))
-    return Corpus(name, feature_map(embeddings), np.array(intents))
+    return Corpus(name, embeddings, feature_map, feature_map(embeddings), np.array(intents))
 
 
 def _rows(corpus: Corpus, rng: np.random.Generator) -> list[Row]:
@@ -106,15 +136,15 @@ def _stream(corpus: Corpus, rng: np.random.Generator) -> dict[str, float]:
     def mixed(share: float, others: NDArray[np.int_]) -> Draw:
         return lambda count: np.concatenate([even(count - round(share * count)), rng.choice(others, round(share * count))])
 
-    reference = _reference(corpus, even, rng)
+    watch = _watch(corpus, even, rng)
     found = {
-        QUIET: _alarm(corpus, reference, even, even, HORIZON_UNITS),
-        "no drift, a mix that varies by day": _alarm(corpus, _reference(corpus, uneven, rng), uneven, uneven, HORIZON_UNITS),
+        QUIET: _alarm(watch, even, even, HORIZON_UNITS),
+        "no drift, a mix that varies by day": _alarm(_watch(corpus, uneven, rng), uneven, uneven, HORIZON_UNITS),
     }
     drifts = {"10 % new intents": mixed(0.1, fresh), "20 % new intents": mixed(0.2, fresh)}
     drifts["10 % out of scope"] = mixed(0.1, outside)
     for what, draw in drifts.items():
-        found[what] = _alarm(corpus, reference, even, draw, QUIET_DAYS + WATCHED_DAYS) - QUIET_DAYS
+        found[what] = _alarm(watch, even, draw, QUIET_DAYS + WATCHED_DAYS) - QUIET_DAYS
     return found
 
 
@@ -123,53 +153,59 @@ def _both_scales(corpus: Corpus, rng: np.random.Generator) -> float:
     settings = DriftSettings()
     known = np.flatnonzero(corpus.intents != OUTSIDE)
     alarms = [math.inf]
-    history = [corpus.features[rng.choice(known, rng.poisson(PER_DAY / 24))] for _ in range(24 * settings.reference_units)]
-    watched = [Sketch.of(corpus.features[rng.choice(known, rng.poisson(PER_DAY / 24))]) for _ in range(24 * HORIZON_UNITS)]
+    history = [rng.choice(known, rng.poisson(PER_DAY / 24)) for _ in range(24 * settings.reference_units)]
+    watched = [rng.choice(known, rng.poisson(PER_DAY / 24)) for _ in range(24 * HORIZON_UNITS)]
     for scale, hours in (("1h", 1), ("1d", 24)):
         unit = timedelta(hours=hours)
-        before = history[-reference_units(settings, unit) * hours :]
-        units = _merged_by([Sketch.of(hour) for hour in before], hours)
-        sample = rng.permutation(np.concatenate(before))[:4000]
-        seed = int(rng.integers(2**31))
-        reference = build(units, sample, scan_of(settings, unit), alpha_of(settings), settings.min_reference, seed)
-        alarms.append(hours * _first_alarm(reference, _merged_by(watched, hours), unit, scale))
+        before = _joined(history[-reference_units(settings, unit) * hours :], hours)
+        watch = _built(corpus, before, scan_of(settings, unit), alpha_of(settings), rng)
+        alarms.append(hours * _first_alarm(watch, _joined(watched, hours), unit, scale))
     return min(alarms)
 
 
-def _merged_by(hours: list[Sketch], count: int) -> list[Sketch]:
-    return [merged(hours[start : start + count]) for start in range(0, len(hours), count)]
+def _joined(hours: list[NDArray[np.int_]], count: int) -> list[NDArray[np.int_]]:
+    return [np.concatenate(hours[start : start + count]) for start in range(0, len(hours), count)]
 
 
-def _first_alarm(reference: Reference, units: list[Sketch], unit: timedelta, scale: str) -> float:
-    blank = LookRow("", START, "prompt", scale, "", "", "", "", "", "no-data", "", 0, START)
-    reach = max(reference.scan.windows)
+def _first_alarm(watch: Watch, drawn: list[NDArray[np.int_]], unit: timedelta, scale: str) -> float:
+    units = [watch.unit(each) for each in drawn]
+    reach = max(watch.reference.scan.windows)
     for number in range(1, len(units) + 1):
-        if decide(blank, reference, Seen(units[max(0, number - reach) : number], unit, ())).alarm:
+        if _look(watch, units[max(0, number - reach) : number], unit, scale, ()).alarm:
             return float(number)
     return math.inf
 
 
-def _day(corpus: Corpus, draw: Draw) -> Sketch:
-    return Sketch.of(corpus.features[draw(PER_DAY)])
+def _look(watch: Watch, units: list[Unit], unit: timedelta, scale: str, wealth: tuple[float, ...]) -> LookRow:
+    blank = LookRow("", START, "prompt", scale, "", "", "", "", "", "no-data", "", 0, START)
+    seen = Seen([each.means for each in units], unit, wealth, [each.likeness for each in units])
+    return decide(blank, watch.reference, seen)
 
 
-def _reference(corpus: Corpus, draw: Draw, rng: np.random.Generator) -> Reference:
+def _watch(corpus: Corpus, draw: Draw, rng: np.random.Generator) -> Watch:
     settings = DriftSettings()
-    drawn = [corpus.features[draw(PER_DAY)] for _ in range(REFERENCE_DAYS)]
-    sample = rng.permutation(np.concatenate(drawn))[:4000]
-    scan = Scan(settings.windows, HORIZON_UNITS, settings.min_window)
-    days = [Sketch.of(day) for day in drawn]
-    return build(days, sample, scan, ALPHA, settings.min_reference, int(rng.integers(2**31)))
+    days = [draw(PER_DAY) for _ in range(REFERENCE_DAYS)]
+    return _built(corpus, days, Scan(settings.windows, HORIZON_UNITS, settings.min_window), ALPHA, rng)
 
 
-def _alarm(corpus: Corpus, reference: Reference, before: Draw, after: Draw, days: int) -> float:
+def _built(corpus: Corpus, drawn: list[NDArray[np.int_]], scan: Scan, alpha: float, rng: np.random.Generator) -> Watch:
+    """A reference of these units' texts, as the product makes it."""
+    of_units = np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
+    chosen = rng.permutation(len(of_units))[:SAMPLES]
+    rows = np.concatenate(drawn)[chosen]
+    sample = Sample(corpus.embeddings[rows], [START + int(number) * DAY for number in of_units[chosen]])
+    units = [Sketch.of(corpus.features[each]) for each in drawn]
+    least, seed = DriftSettings().min_reference, int(rng.integers(2**31))
+    return Watch.of(corpus, build_both(units, sample, corpus.feature_map, scan, alpha, least, seed))
+
+
+def _alarm(watch: Watch, before: Draw, after: Draw, days: int) -> float:
     """The first day whose look alarms; infinity where none does."""
-    blank = LookRow("", START, "prompt", "1d", "", "", "", "", "", "no-data", "", 0, START)
-    units: list[Sketch] = []
+    units: list[Unit] = []
     wealth: tuple[float, ...] = ()
     for day in range(1, days + 1):
-        units.append(_day(corpus, before if day <= QUIET_DAYS else after))
-        found = decide(blank, reference, Seen(units[-HORIZON_UNITS:], DAY, wealth))
+        units.append(watch.unit((before if day <= QUIET_DAYS else after)(PER_DAY)))
+        found = _look(watch, units[-HORIZON_UNITS:], DAY, "1d", wealth)
         if found.alarm:
             return float(day)
         wealth = found.wealth

@@ -49,6 +49,12 @@ class Exemplar(NearText):
     nearest: NearestText | None
 
 
+class NovelText(Exemplar):
+    """A text that is little like anything in the reference."""
+
+    likeness: float = Field(description="Cosine to the nearest topics of the reference; 1: the same.")
+
+
 class Cluster(Answer):
     """Similar texts and their share of each side."""
 
@@ -68,6 +74,7 @@ class Differences(Answer):
     """What a difference consists of; empty lists where no texts are kept any more."""
 
     exemplars: list[Exemplar] = Field(description="Texts that are more common now.")
+    novel: list[NovelText] = Field([], description="Texts of now that are least like anything in the reference.")
     faded: list[Exemplar] = Field(description="Texts of the reference that are rarer now.")
     clusters: list[Cluster] = Field(description="By how much their share changed.")
     sampled: Sampled
@@ -79,6 +86,18 @@ class DriftWindow(Answer):
     units: int = Field(description="Its length in units of the scale.")
     n: int
     score: float
+
+
+class DriftNovelty(Answer):
+    """The second scan of a look: how much texts are like anything in the reference. It alarms above its own threshold."""
+
+    score: float = Field(description="Largest z over the windows.")
+    threshold: float
+    decisive: bool = Field(description="Whether window, effect and onset of the look are of its strongest window.")
+    units: int = Field(description="Length of the strongest window.")
+    n: int = Field(description="Its sampled texts.")
+    likeness: float = Field(description="Their mean cosine to the nearest topics of the reference.")
+    likeness_then: float = Field(description="The same of the reference's own texts.")
 
 
 class DriftState(Answer):
@@ -95,9 +114,10 @@ class DriftState(Answer):
         description="MMD of the strongest window from the reference; 0: alike, 1.41: nothing in common."
     )
     interval: tuple[float, float] | None = Field(description="95 % interval of that window's effect.")
-    score: float | None = Field(description="Largest z over the windows.")
+    score: float | None = Field(description="Largest z over the windows, of the scan of the means.")
     threshold: float | None
-    window_units: int | None = Field(description="Length of the strongest window.")
+    novelty: DriftNovelty | None = Field(description="The scan of novelty; null: not judged.")
+    window_units: int | None = Field(description="Length of the strongest window, of the scan that is surer of an alarm.")
     window_n: int | None
     windows: list[DriftWindow]
     onset: Time | None = Field(description="Where the stretch begins that differs most.")

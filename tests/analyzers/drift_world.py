@@ -89,13 +89,17 @@ class DriftWorld:
     async def _watermark(self) -> datetime | None:
         return self.now
 
-    async def minutes(self, first: int, count: int, per_minute: int = 60, *, share_new: float = 0.0, **labels: str) -> None:
-        """Traffic of 8 topics; `share_new` of it is of the topic `new`."""
+    async def minutes(
+        self, first: int, count: int, per_minute: int = 60, *, share_new: float = 0.0, share_odd: float = 0.0, **labels: str
+    ) -> None:
+        """Traffic of 8 topics; `share_new` of it is of the topic `new`, and of `share_odd` every text of one of its own."""
         rng = np.random.default_rng(first)
         for minute in range(first, first + count):
             topics = rng.choice(8, per_minute)
             new = rng.random(per_minute) < share_new
-            texts = [f"new:{minute}.{i}" if new[i] else f"t{topics[i]}:{minute}.{i}" for i in range(per_minute)]
+            odd = rng.random(per_minute) < share_odd
+            names = [f"odd{minute}.{i}" if odd[i] else "new" if new[i] else f"t{topics[i]}" for i in range(per_minute)]
+            texts = [f"{name}:{minute}.{i}" for i, name in enumerate(names)]
             await self.send(texts, START + minute * MINUTE, **labels)
 
     async def send(self, texts: Sequence[str], start: datetime, **labels: str) -> Batch:

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection, select, update
 
+from analyzers.drift import novel_texts
+from schemas.control.analysis import drift_references
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase, sqlite_url
 from storage.drift import LookRow, looks_between
@@ -73,6 +76,93 @@ async def test_from_the_first_text_to_a_drift(world: DriftWorld) -> None:
     assert {each["text"].partition(":")[0] for each in largest["examples"]} == {"new"}
 
 
+async def test_texts_that_resemble_nothing_known_are_found_as_novel(world: DriftWorld) -> None:
+    """They lie in no common direction, so that the means hardly move; what they share is their distance from all topics."""
+    await world.minutes(0, 11)
+    await world.minutes(11, 2, share_odd=0.2)
+    await world.look_at(13)
+    rows = await rows_of(world)
+    assert [row.verdict for row in rows[REFERENCE_ENDS:11]] == ["no-drift"] * 4
+    last = rows[-1]
+    novelty = json.loads(last.novelty)
+    assert (last.verdict, last.alarm) == ("drift", 1)
+    assert last.score is not None
+    assert last.threshold is not None
+    assert novelty["score"] - novelty["threshold"] > max(0.0, last.score - last.threshold)
+    assert novelty["likeness"] < novelty["likeness_then"]
+    assert novelty["n"] == sum(last.likeness_n[-novelty["units"] :])
+    assert last.window_units == novelty["units"]
+    assert "; for novelty the last" in last.reason
+    assert last.onset is not None
+    assert abs(last.onset - (START + 11 * MINUTE)) <= MINUTE
+    found = json.loads(last.evidence)["novel"]
+    assert [each["text"][:3] for each in found] == ["odd"] * 8
+    assert [each["likeness"] for each in found] == sorted(each["likeness"] for each in found)
+    assert found[0]["likeness"] < novelty["likeness"]
+
+
+async def test_novelty_looks_at_the_texts_of_the_slice_alone(world: DriftWorld) -> None:
+    await world.minutes(0, 9, release="v1")
+    await world.send([f"t1:a{i}" for i in range(40)], START + 9 * MINUTE, release="v1")
+    await world.send([f"odd{i}:b" for i in range(40)], START + 9 * MINUTE, release="v2")
+    await world.look_at(10)
+    kept = await world.store.query(
+        "SELECT release, count() AS n FROM embedding_samples FINAL WHERE bucket = {at:DateTime('UTC')} GROUP BY release",
+        {"at": START + 9 * MINUTE},
+    )
+    sampled = {row["release"]: row["n"] for row in kept}
+    for release in ("v1", "v2"):
+        assert (await rows_of(world, release=release))[-1].likeness_n[-1] == sampled[release]
+    whole, odd = (await rows_of(world))[-1], (await rows_of(world, release="v2"))[-1]
+    assert whole.likeness_n[-1] == sum(sampled.values())
+    assert odd.verdict == "drift"
+    assert odd.likeness_sums[-1] / odd.likeness_n[-1] < whole.likeness_sums[-1] / whole.likeness_n[-1]
+
+
+async def test_a_unit_without_texts_says_nothing_about_novelty(world: DriftWorld) -> None:
+    await world.minutes(0, 9)
+    await world.minutes(10, 1)
+    await world.look_at(11)
+    silent, after = (await rows_of(world))[9:11]
+    assert (silent.verdict, silent.novelty) == ("no-data", "{}")
+    assert silent.likeness_n[-1] == 0
+    assert after.likeness_n[-2] == 0
+    assert json.loads(after.novelty)["n"] == sum(after.likeness_n[-json.loads(after.novelty)["units"] :])
+
+
+async def test_a_reference_that_knows_no_topics_is_still_looked_from(world: DriftWorld) -> None:
+    """As one that was made before there was a scan of novelty."""
+    await world.minutes(0, 9)
+    await world.look_at(9)
+
+    def forget(connection: Connection) -> None:
+        (state,) = connection.execute(select(drift_references.c.state)).scalars()
+        connection.execute(update(drift_references).values(state={k: v for k, v in state.items() if k != "novelty"}))
+
+    await world.control.write(forget)
+    await world.looks._leave()
+    world.looks = world.new_looks()
+    await world.minutes(9, 2, share_new=0.5)
+    await world.look_at(11)
+    last = (await rows_of(world))[-1]
+    assert (last.verdict, last.novelty, last.likeness_n) == ("drift", "{}", ())
+
+
+async def test_of_a_unit_with_many_texts_some_are_looked_at(world: DriftWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which, the texts say: another process takes the same."""
+    monkeypatch.setattr(novel_texts, "TEXTS", 25)
+    await world.minutes(0, 10)
+    await world.look_at(10)
+    before = told(await rows_of(world))
+    assert set(before[-1].likeness_n) == {25}
+    await world.looks._leave()
+    await world.store.command("TRUNCATE TABLE drift_looks")
+    world.looks = world.new_looks()
+    await world.look_at(10)
+    again = told(await rows_of(world))
+    assert again[-1].likeness_sums == pytest.approx(before[-1].likeness_sums, rel=1e-9)
+
+
 async def test_looking_again_changes_nothing(world: DriftWorld) -> None:
     await world.minutes(0, 14, share_new=0.0)
     await world.look_at(14)
@@ -101,6 +191,10 @@ async def test_every_minute_or_once_at_the_end_is_the_same(world: DriftWorld) ->
     assert [(row.time, row.verdict, row.alarm) for row in once] == [(row.time, row.verdict, row.alarm) for row in often]
     assert [row.score for row in once[7:]] == pytest.approx([row.score for row in often[7:]], rel=1e-12)
     assert [row.second_opinion for row in once[7:]] == pytest.approx([row.second_opinion for row in often[7:]], rel=1e-9)
+    assert [row.likeness_n for row in once] == [row.likeness_n for row in often]
+    for one, other in zip(once[7:], often[7:], strict=True):
+        assert one.likeness_sums == pytest.approx(other.likeness_sums, rel=1e-9)
+        assert json.loads(one.novelty) == pytest.approx(json.loads(other.novelty), rel=1e-9)
 
 
 async def test_a_replay_changes_nothing(world: DriftWorld) -> None:

@@ -71,6 +71,9 @@ async def test_the_state_of_every_stream(drift: Front) -> None:
     assert first["interval"][0] < first["effect"] < first["interval"][1]
     assert first["score"] > first["threshold"]
     assert first["differences"]["exemplars"][0]["text"].startswith("new:")
+    assert first["differences"]["novel"][0]["likeness"] < first["novelty"]["likeness"] < first["novelty"]["likeness_then"]
+    assert first["novelty"]["score"] > first["novelty"]["threshold"]
+    assert first["novelty"]["units"] in (1, 2, 4)
     assert first["differences"]["clusters"][0]["share_now"] > 0.1
     assert {one["verdict"] for one in answer["streams"]} == {"drift", "no-data"}
     assert [one["stream"]["release"] for one in (await drift.get("/v1/drift", release="v1"))["streams"]] == ["v1"]
@@ -129,7 +132,10 @@ async def test_compare_two_stretches_releases_and_a_reference(drift: Front) -> N
     release = await drift.get("/v1/drift/compare", **STREAM, from_=at(0), to=at(15), release="v2", baseline_release="v1")
     assert (release["verdict"], release["n"], release["n_baseline"]) == ("drift", 180, 720)
     known = (await drift.get("/v1/drift/references"))["references"][0]["id"]
-    assert (await drift.get("/v1/drift/compare", **last, reference=known))["verdict"] == "drift"
+    from_known = await drift.get("/v1/drift/compare", **last, reference=known)
+    assert from_known["verdict"] == "drift"
+    assert from_known["differences"]["novel"]
+    assert differs["differences"]["novel"] == [], "two stretches have no topics to be unlike"
 
 
 async def test_what_is_refused_names_the_fix(drift: Front) -> None:

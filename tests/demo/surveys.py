@@ -29,9 +29,11 @@ def look(part: str = "prompt", release: str = "", model: str = "", **changed: An
         "effect": 0.14,
         "interval": [0.1, 0.18],
         "window_n": 90,
+        "novelty": {"decisive": False},
         "onset": NEW.isoformat(),
         "differences": {
             "exemplars": [{"text": f"My bicycle was\nstolen {number}"} for number in range(5)],
+            "novel": [{"text": "Colourless green ideas"}],
             "clusters": [{"share_now": 0.21, "share_then": 0.0, "examples": [{"text": "My bicycle was stolen"}]}],
         },
     }

@@ -92,6 +92,12 @@ def test_an_analyzer_that_found_nothing_in_time_is_named_with_its_error() -> Non
     assert overdue(late, ["toxicity", "grounding", "quality"], BEGAN, healthy=True) is None
 
 
+def test_of_a_drift_found_by_novelty_the_texts_that_are_like_nothing_before_are_shown() -> None:
+    found = findings_of(survey(looks=(look(novelty={"decisive": True}),)))
+    (finding,) = [each for each in found if each.name == "drift"]
+    assert any("Colourless green ideas" in line for line in finding.lines)
+
+
 def test_drift_is_late_only_after_something_new_was_asked() -> None:
     told = ["toxicity", "grounding", "quality"]
     later = survey(now=NEW + timedelta(seconds=LIMITS_S["drift"] + 1))
