@@ -33,7 +33,7 @@ def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
     """
     settings = base.settings.analysis
     # Threads of its own: reading texts for analyzers does not hold up the queries of people.
-    store = open_store(base.settings, ANALYSIS_THREADS)
+    store = open_store(base.settings, ANALYSIS_THREADS, behind=True)
     threads = model_threads(settings)
     resources = Resources(settings, store, base.control, threads, Embedder(settings.embedder, threads), base.clock)
     analyzers = [_create(name, resources) for name in dict.fromkeys(settings.analyzers)]

@@ -60,9 +60,16 @@ def open_control(settings: Settings) -> ControlDatabase:
     return ControlDatabase(sqlite_url(settings.data_dir))
 
 
-def open_store(settings: Settings, threads: int) -> ClickHouseStore:
-    """The trace store of the settings, for so many statements at once; nothing is connected yet."""
+# The system's priority holds where the process may change it (CAP_SYS_NICE); elsewhere the store leaves it as it is.
+BEHIND = {"max_threads": 1, "max_insert_threads": 1, "os_thread_priority": 15}
+
+
+def open_store(settings: Settings, threads: int, *, behind: bool = False) -> ClickHouseStore:
+    """The trace store of the settings, for so many statements at once; nothing is connected yet.
+
+    `behind`: inside this process its statements step back behind those of whoever stores or answers.
+    """
     if settings.clickhouse_url is not None:
         return ClickHouseStore(settings.clickhouse_url.get_secret_value(), threads=threads)
     create(settings.data_dir)
-    return ClickHouseStore(embedded_url(settings.data_dir), threads=threads)
+    return ClickHouseStore(embedded_url(settings.data_dir), threads=threads, settings=BEHIND if behind else None)
