@@ -94,7 +94,8 @@ def _judged(known: LookRow, reference: Reference, seen: Seen, means: Scanned) ->
     distance = distance_of(window, reference)
     reason = _reason(means, seen.unit, f" that holds for {reference.scan.looks} looks")
     if novelty is not None:
-        reason += f"; for novelty {_reason(novelty, seen.unit)}"
+        quiet = f"novelty scores {novelty.look.strongest.score:.1f}, within {novelty.threshold:.1f}"
+        reason += f"; for novelty {_reason(novelty, seen.unit)}" if novelty.alarms else f"; {quiet}"
     return replace(
         known,
         verdict="drift" if alarm else "no-drift",
