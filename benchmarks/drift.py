@@ -121,7 +121,7 @@ async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: dat
     start = end - max(reference.scan.windows) * unit
     group = StreamGroup("p", "prompt", "service")
     found = await read_group(store, group, unit, start, end)
-    texts = NovelTexts(store, group)
+    texts = NovelTexts(store, group, unit)
     assert reference.novelty is not None
     rows = []
     for stream, stored in found.items():
@@ -130,7 +130,7 @@ async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: dat
         labels = (stream.project, end, stream.part, scale, own.service, own.target, own.release, own.model)
         blank = LookRow(*labels, "e", "no-data", "", units[-1].count, end)
         before = replace(blank, time=end - unit, likeness_n=(500,) * n, likeness_sums=(100.0,) * n)
-        likeness = await texts.since(start, end, unit, own, "e", reference.novelty, before)
+        likeness = await texts.since(start, end, own, "e", reference.novelty.topics, before)
         rows.append(decide(blank, reference, Seen(units, unit, likeness=likeness)))
     await insert_looks(store, rows)
     return rows

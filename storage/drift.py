@@ -5,6 +5,7 @@ Statements are fixed text; whatever comes from outside is a bound parameter.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import datetime, timedelta
@@ -17,6 +18,10 @@ _SLICE = "slice_service, slice_target, slice_release, slice_model"
 _OF_STREAM = (
     "project = {project:String} AND part = {part:String} AND slice_service = {service:String} "
     "AND slice_target = {target:String} AND slice_release = {release:String} AND slice_model = {model:String}"
+)
+_SAMPLED = (
+    "project = {project:String} AND part = {part:String} AND embedder = {embedder:String} AND service = {service:String} "
+    "AND bucket >= fromUnixTimestamp({start:Int64}) AND bucket < fromUnixTimestamp({end:Int64})"
 )
 _SUMS = "sum(n) AS n, sum(weight) AS weight, sum(squares) AS squares, sumForEach(sums) AS sums"
 
@@ -235,47 +240,40 @@ async def read_samples(
     store: ClickHouseStore, stream: Stream, embedder: str, start: datetime, end: datetime, limit: int
 ) -> list[SampledText]:
     """At most `limit` sampled texts of a stream whose buckets lie in [start, end), in an order that is random but fixed."""
-    conditions = [
-        "project = {project:String} AND part = {part:String} AND embedder = {embedder:String}",
-        "service = {service:String} AND target = {target:String}",
-        "bucket >= fromUnixTimestamp({start:Int64}) AND bucket < fromUnixTimestamp({end:Int64})",
-    ]
-    inner = [f"{name} = {{{name}:String}}" for name in ("release", "model") if getattr(stream.slice, name)]
+    of_target = f"{_SAMPLED} AND target = {{target:String}}"
+    inner = "".join(f" AND {name} = {{{name}:String}}" for name in ("release", "model") if getattr(stream.slice, name))
     # The slot's row is chosen before its release is asked for, and the vectors are read only of those that are wanted.
-    keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {' AND '.join([*conditions, *inner])}"
+    keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {of_target}{inner}"
     chosen = f"{keys} ORDER BY cityHash64(trace_id, span_id) LIMIT {{limit:UInt32}}"
     rows = await store.query(
         f"SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, bucket, "
         f"{_packed('embedding')} FROM embedding_samples FINAL "
-        f"WHERE {' AND '.join(conditions)} AND (bucket, slot) IN ({chosen}) "
+        f"WHERE {of_target} AND (bucket, slot) IN ({chosen}) "
         "ORDER BY cityHash64(trace_id, span_id)",
         {**_named(stream), "embedder": embedder, "limit": limit, **_between(start, end)},
     )
-    return [
-        SampledText(
-            trace_id=row["trace"],
-            span_id=row["span"],
-            time=row["time"],
-            release=row["release"],
-            model=row["model"],
-            preview=row["preview"],
-            embedding=bytes.fromhex(row["packed"]),
-            bucket=row["bucket"],
-        )
-        for row in rows
-    ]
+    # Megabytes of digits: not on the event loop.
+    return await asyncio.to_thread(lambda: [_sampled(row) for row in rows])
+
+
+def _sampled(row: Mapping[str, Any]) -> SampledText:
+    return SampledText(
+        trace_id=row["trace"],
+        span_id=row["span"],
+        time=row["time"],
+        release=row["release"],
+        model=row["model"],
+        preview=row["preview"],
+        embedding=bytes.fromhex(row["packed"]),
+        bucket=row["bucket"],
+    )
 
 
 async def read_embeddings(
     store: ClickHouseStore, group: StreamGroup, embedder: str, start: datetime, end: datetime, limit: int
 ) -> list[SampledEmbeddings]:
     """A random but fixed sample of at most `limit` texts of each target, of buckets in [start, end); by release and model."""
-    of_target = " AND target = {target:String}" if group.alone is not None else ""
-    condition = (
-        f"project = {{project:String}} AND part = {{part:String}} AND embedder = {{embedder:String}} "
-        f"AND service = {{service:String}}{of_target} "
-        "AND bucket >= fromUnixTimestamp({start:Int64}) AND bucket < fromUnixTimestamp({end:Int64})"
-    )
+    condition = _SAMPLED if group.alone is None else f"{_SAMPLED} AND target = {{target:String}}"
     # As in read_samples, the vectors are read only of texts that are wanted.
     chosen = (
         f"SELECT target, bucket, slot FROM embedding_samples FINAL WHERE {condition} "
@@ -294,10 +292,9 @@ async def read_embeddings(
             **_between(start, end),
         },
     )
-    return [
-        SampledEmbeddings(Slice(group.service, row["target"], row["release"], row["model"]), bytes.fromhex(row["packed"]))
-        for row in rows
-    ]
+    slices = [Slice(group.service, row["target"], row["release"], row["model"]) for row in rows]
+    packed = await asyncio.to_thread(lambda: [bytes.fromhex(row["packed"]) for row in rows])
+    return [SampledEmbeddings(*each) for each in zip(slices, packed, strict=True)]
 
 
 async def insert_looks(store: ClickHouseStore, rows: Sequence[LookRow]) -> None:

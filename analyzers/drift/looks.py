@@ -163,7 +163,7 @@ class DriftLooks:
         unit = parse_duration(scale)
         start = min(firsts.values()) - (max(self._settings.windows) + 1) * unit
         units = await read_group(self._store, group, unit, start, end)
-        texts = NovelTexts(self._store, group)
+        texts = NovelTexts(self._store, group, unit)
         rows: list[LookRow] = []
         for stream, first in firsts.items():
             own = Units.of_rows(units.get(stream, ()))
@@ -215,8 +215,7 @@ class DriftLooks:
         same = before if before is not None and before.reference_id == known.stored.id else None
         likeness: Sequence[Sketch] = ()
         if known.reference.novelty is not None:
-            novelty = known.reference.novelty
-            likeness = await texts.since(start, end, unit, stream.slice, embedder, novelty, same)
+            likeness = await texts.since(start, end, stream.slice, embedder, known.reference.novelty.topics, same)
         own = consecutive(units.of[embedder], start, end, unit)
         seen = Seen(own, unit, same.wealth if same else (), likeness)
         row = decide(replace(blank, reference_id=known.stored.id), known.reference, seen)

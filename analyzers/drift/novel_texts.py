@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from analyzers.drift.decision import EMPTY, likeness_sketch
-from analyzers.drift.reference import Novelty, matrix_of
+from analyzers.drift.reference import matrix_of
 from analyzers.stats.mean_embedding import Sketch
+from analyzers.stats.novelty import Topics
 from schemas.drift import Slice
 from storage.clickhouse import ClickHouseStore
 from storage.drift import LookRow, SampledEmbeddings, StreamGroup, read_embeddings
@@ -20,39 +22,36 @@ TEXTS = 500
 class NovelTexts:
     """Reads the samples of one group of streams; what was read last serves the streams that share it."""
 
-    def __init__(self, store: ClickHouseStore, group: StreamGroup) -> None:
+    def __init__(self, store: ClickHouseStore, group: StreamGroup, unit: timedelta) -> None:
         self._store = store
         self._group = group
-        self._asked: tuple[str, datetime, timedelta] | None = None
+        self._unit = unit
+        self._asked: tuple[str, datetime] | None = None
         self._found: list[SampledEmbeddings] = []
 
     async def since(
-        self,
-        start: datetime,
-        end: datetime,
-        unit: timedelta,
-        slice_: Slice,
-        embedder: str,
-        novelty: Novelty,
-        before: LookRow | None,
+        self, start: datetime, end: datetime, slice_: Slice, embedder: str, topics: Topics, before: LookRow | None
     ) -> list[Sketch]:
-        """Sums of each unit of [start, end) for one slice. `before`: a look at the same reference, a unit ago or earlier,
-        whose sums are taken over.
-        """
+        """Sums of each unit of [start, end) of a slice; those of `before`, a look from the same reference, are taken over."""
         known: dict[datetime, Sketch] = {}
         if before is not None:
             sums = list(zip(before.likeness_n, before.likeness_sums, strict=True))
-            first = before.time - len(sums) * unit
-            known = {first + number * unit: likeness_sketch(*each) for number, each in enumerate(sums)}
-        times = [start + number * unit for number in range((end - start) // unit)]
-        return [known[at] if at in known else await self._sum(at, unit, slice_, embedder, novelty) for at in times]
+            first = before.time - len(sums) * self._unit
+            known = {first + number * self._unit: likeness_sketch(*each) for number, each in enumerate(sums)}
+        times = [start + number * self._unit for number in range((end - start) // self._unit)]
+        return [known[at] if at in known else await self._sum(at, slice_, embedder, topics) for at in times]
 
-    async def _sum(self, at: datetime, unit: timedelta, slice_: Slice, embedder: str, novelty: Novelty) -> Sketch:
-        if self._asked != (embedder, at, unit):
-            self._found = await read_embeddings(self._store, self._group, embedder, at, at + unit, TEXTS)
-            self._asked = embedder, at, unit
+    async def _sum(self, at: datetime, slice_: Slice, embedder: str, topics: Topics) -> Sketch:
+        if self._asked != (embedder, at):
+            self._found = await read_embeddings(self._store, self._group, embedder, at, at + self._unit, TEXTS)
+            self._asked = embedder, at
         own = [texts.embeddings for texts in self._found if slice_.holds(texts.slice)]
         if not own:
             return EMPTY
-        likeness = novelty.topics.likeness(matrix_of(own, novelty.topics.dimensions))
-        return likeness_sketch(len(likeness), float(np.sum(likeness)))
+        # Milliseconds for each of many streams: not on the event loop.
+        return await asyncio.to_thread(_summed, own, topics)
+
+
+def _summed(embeddings: list[bytes], topics: Topics) -> Sketch:
+    likeness = topics.likeness(matrix_of(embeddings, topics.dimensions))
+    return likeness_sketch(len(likeness), float(np.sum(likeness)))

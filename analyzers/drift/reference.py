@@ -111,13 +111,14 @@ class Novelty:
 
     def state(self) -> dict[str, Any]:
         """For the control database."""
-        halves = [_packed(half, np.float16) for half in self.topics.halves]
+        halves = [_packed(half.astype(np.float64), np.float16) for half in self.topics.halves]
         return {"halves": halves, "dimensions": self.topics.dimensions, "reference": self.reference.state()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Novelty:
         """The opposite of `state`."""
-        first, second = (_unpacked(half, np.float16).reshape(-1, state["dimensions"]) for half in state["halves"])
+        rows = (_unpacked(half, np.float16).reshape(-1, state["dimensions"]) for half in state["halves"])
+        first, second = (half.astype(np.float32) for half in rows)
         return cls(Topics((first, second)), Reference.from_state(state["reference"]))
 
 

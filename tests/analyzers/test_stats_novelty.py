@@ -58,8 +58,9 @@ def test_likeness_is_the_cosine_to_the_nearest_centre_of_each_half() -> None:
     rng = np.random.default_rng(2)
     first, second, rows = texts(7, rng), texts(5, rng), texts(40, rng)
     wanted = (cosine_similarity(rows, first).max(axis=1) + cosine_similarity(rows, second).max(axis=1)) / 2
-    assert Topics((first, second)).likeness(rows)[:, 0] == pytest.approx(wanted, abs=1e-6)
-    assert Topics((first, second)).likeness(np.empty((0, DIMENSIONS))).shape == (0, 1)
+    topics = Topics((first.astype(np.float32), second.astype(np.float32)))
+    assert topics.likeness(rows)[:, 0] == pytest.approx(wanted, abs=1e-6)
+    assert topics.likeness(np.empty((0, DIMENSIONS))).shape == (0, 1)
 
 
 def test_a_reference_does_not_flatter_itself() -> None:
