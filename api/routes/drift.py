@@ -61,7 +61,7 @@ async def read_drift(reader: Reader, parts: Parts, asked: Annotated[StreamParame
     found = []
     for scale in settings.scales if asked.scale is None else (_configured(asked.scale, parts),):
         unit = parse_duration(scale)
-        since = now - scan_of(settings, unit).looks * unit
+        since = now - max(DAY, scan_of(settings, unit).looks * unit)
         looks = await last_looks(parts.store, scale, since, reader.project)
         found += [_state(row, watermark, unit) for row in looks if _matches(row, asked)]
     found.sort(key=lambda state: (state.verdict != "drift", state.verdict != "no-drift", -(state.score or 0.0)))

@@ -80,6 +80,9 @@ async def test_the_state_of_every_stream(drift: Front) -> None:
     assert (await drift.get("/v1/drift", part="query"))["streams"] == []
     drift.world.now += 2 * MINUTE
     assert (await drift.get("/v1/drift", release=""))["streams"][0]["stale"], "the looks have not followed yet"
+    drift.world.now += 12 * 60 * MINUTE
+    silent = (await drift.get("/v1/drift", release=""))["streams"][0]
+    assert (silent["verdict"], silent["stale"]) == ("drift", True), "what was found is there for a day, however short the units"
 
 
 async def test_the_metrics_read_the_same_looks(drift: Front) -> None:
