@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from ingest.envelope import Envelope
+from ingest.envelope import Envelope, LogRecord
 from ingest.trace_log import RefusedRecordError, TraceLogError
-from ingest.writer import LogRecord, insert_records
+from ingest.writer import insert_records
 from schemas.instruments import Instruments
 from schemas.sections import IngestSettings
 from storage.clickhouse import ClickHouseStore, StoreError
@@ -24,7 +24,7 @@ from storage.migrations import check_store
 PARTITION = 0
 RETRY_WINDOW = timedelta(hours=1)
 REMEMBERED = 200_000
-BACKLOG_SPANS = 3_000
+BACKLOG_SPANS = 1_000
 
 _log = structlog.get_logger("ingest.log")
 
@@ -38,7 +38,8 @@ class _Entry:
 class EmbeddedTraceLog:
     """`append` returns when the batch it went into is on disk; one partition, a monotonic sequence as offset.
 
-    While one insert runs the next batch gathers, so that the batches grow with the load. An identical retry is found by
+    While one insert runs, and for an interval after it began, the next batch gathers: the batches grow with the load, and few
+    small parts are left to merge. An identical retry is found by
     the hash of its body, also after a restart: the hashes of the last hour are read back from the store.
     """
 
@@ -123,13 +124,17 @@ class EmbeddedTraceLog:
         self._stored.update((row["record_hash"], None) for row in reversed(recent))
 
     async def _commit_forever(self) -> None:
+        loop, interval = asyncio.get_running_loop(), self._settings.embedded_interval_ms / 1000
+        began = loop.time() - interval
         running: set[asyncio.Task[None]] = set()
         while running or self._waiting or not self._stopping:
             if not (running or self._waiting or self._stopping):
                 await self._wake.wait()
-                await asyncio.sleep(self._settings.embedded_linger_ms / 1000)
+            if not running:
+                await asyncio.sleep(began + interval - loop.time())
             self._wake.clear()
             while self._waiting and len(running) < self._inserts_at_once():
+                began = loop.time()
                 running.add(asyncio.create_task(self._commit(self._take())))
             running = await self._any_change(running)
 

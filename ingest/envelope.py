@@ -18,6 +18,7 @@ _PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
 _HASH_BYTES = 16
 _LATEST_NS = 2**62  # the year 2116; dates of the store and of Python go further
 _LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
+_ROWS = 1
 
 
 class MalformedEnvelopeError(ValueError):
@@ -90,15 +91,35 @@ class Envelope:
         return cls(project.decode(), received, spans, request, digest)
 
 
-def frame_records(records: Iterable[tuple[int, int, Envelope]]) -> bytes:
-    """Length-delimited Records for ClickHouse's Protobuf format, from (log partition, log offset, envelope)."""
+LogRecord = tuple[int, int, Envelope]
+"""(log partition, log offset, envelope)"""
+
+
+def frame_records(records: Iterable[LogRecord]) -> bytes:
+    """Length-delimited Records for ClickHouse's Protobuf format."""
+    return b"".join(_frames(records, b""))
+
+
+def frame_batch(records: Iterable[LogRecord]) -> bytes:
+    """One length-delimited Batch."""
+    frames = _frames(records, varint(_ROWS << 3 | BYTES))
+    return b"".join((varint(sum(map(len, frames))), *frames))
+
+
+def _frames(records: Iterable[LogRecord], tag: bytes) -> list[bytes]:
+    """The parts of Records, each behind `tag` and its length."""
     frames: list[bytes] = []
     for partition, offset, envelope in records:
         start = envelope.head()
         size = len(start) + len(envelope.request)
         record = number(_LOG_PARTITION, partition) + number(_LOG_OFFSET, offset) + wire_head(_ENVELOPE, size)
-        frames += (varint(len(record) + size), record, start, envelope.request)
-    return b"".join(frames)
+        frames += (tag + varint(len(record) + size), record, start, envelope.request)
+    return frames
+
+
+def spans_of(records: Iterable[LogRecord]) -> int:
+    """How many spans the records hold."""
+    return sum(envelope.span_count for _, _, envelope in records)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ingest.envelope import Envelope, MalformedEnvelopeError
-from ingest.writer import LogRecord
+from ingest.envelope import Envelope, LogRecord, MalformedEnvelopeError
 
 REPEAT_WINDOW = 50_000
 """How many offsets back an identical retry is recognised."""
@@ -77,11 +76,6 @@ def watermark(stored_up_to: int | None, end: int | None, asked_at: datetime | No
     if end is not None and asked_at is not None and (stored_up_to or 0) >= end:
         return asked_at
     return newest
-
-
-def spans_of(records: Iterable[LogRecord]) -> int:
-    """How many spans the records hold."""
-    return sum(envelope.span_count for _, _, envelope in records)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest.dead_letters import DeadLetters, TooManyBadRecordsError
+from ingest.envelope import LogRecord, spans_of
 from ingest.kafka_batch import (
     REPEAT_WINDOW,
     Fetched,
@@ -22,13 +23,12 @@ from ingest.kafka_batch import (
     deduplication_token,
     first_of_each,
     next_range,
-    spans_of,
     watermark,
 )
 from ingest.kafka_group import fence, open_consumer, read_intents
 from ingest.kafka_log import close_client, open_producer
 from ingest.kafka_topics import check_topics
-from ingest.writer import LogRecord, insert_records
+from ingest.writer import insert_records
 from schemas.instruments import Instruments
 from schemas.sections import IngestSettings, KafkaSettings
 from storage.clickhouse import ClickHouseStore, StoreError
@@ -195,7 +195,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 progressed = time.monotonic()
 
     async def _gather(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> bool:
-        """Fetch for as long as a batch may fill; whether anything is there to store."""
+        """Fetch for as long as a batch of each partition may fill; whether anything is there to store."""
         end = time.monotonic() + self._settings.linger_ms / 1000
         size = 0
         while True:
@@ -203,7 +203,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             found = await consumer.getmany(timeout_ms=left_ms)
             async with self._storing:  # an assignment under way comes first: it says where a partition stands
                 size += sum(self._take_in(consumer, name, records) for name, records in found.items())
-            if not left_ms or size >= self._settings.batch_bytes or stopping.is_set():
+            if not left_ms or size >= self._settings.batch_bytes * len(self._partitions) or stopping.is_set():
                 return any(partition.fetched for partition in self._partitions.values())
 
     def _take_in(self, consumer: AIOKafkaConsumer, name: TopicPartition, records: Sequence[ConsumerRecord]) -> int:

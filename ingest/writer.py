@@ -1,40 +1,52 @@
-"""The one insert: records of the trace log through the Null table and its view into `spans`."""
+"""The one insert: records of the trace log, decoded by the view's SELECT, into `spans`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 
-from ingest.envelope import Envelope, frame_records
+from ingest.envelope import LogRecord, frame_batch, frame_records, spans_of
+from schemas.view import SOURCE, TARGET, view_select
 from storage.clickhouse import ClickHouseStore
+from storage.open_query import Pipeline
 
 MIN_FREE_DISK_BYTES = 256 * 1024 * 1024
 """Below it nothing is inserted. chDB 26.9 takes a file cut short by a full disk for whole, in inserts and in merges of what
 was stored long before; so the last bytes of a disk are never touched."""
 
-LogRecord = tuple[int, int, Envelope]
-"""(log partition, log offset, envelope)"""
+# The stages of the view are written as they should run; rewriting them takes longer than a small insert.
+_AS_WRITTEN = {"query_plan_enable_optimizations": 0, "optimize_and_compare_chain": 0}
 
 
 async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *, token: str) -> None:
     """Insert `records` as one batch; repeating it under the same token stores nothing twice.
 
+    A server decodes through the Null table and its view. Inside this process the same SELECT stays open.
+
     Raises:
         StoreError: nothing, or for batches that span several days a part of it, was stored; repeat the same batch.
     """
-    await store.insert_raw("otlp_requests", frame_records(records), "Protobuf", _settings(token))
-
-
-def _settings(token: str) -> dict[str, object]:
-    return {
-        "format_schema_source": "string",
-        "format_schema_message_name": "Record",
-        "format_schema": (files("schemas") / "envelope.proto").read_text(),
+    settings = {
         "insert_deduplication_token": token,
-        "deduplicate_blocks_in_dependent_materialized_views": 1,
         "async_insert": 0,
         "min_free_disk_bytes_to_perform_insert": MIN_FREE_DISK_BYTES,
-        # The stages of the view are written as they should run; rewriting them takes longer than a small insert.
-        "query_plan_enable_optimizations": 0,
-        "optimize_and_compare_chain": 0,
+    }
+    if store.embedded and await store.insert_through(_pipeline(), frame_batch(records), spans_of(records), settings):
+        return
+    settings |= {"deduplicate_blocks_in_dependent_materialized_views": 1, **_AS_WRITTEN, **_format("Record")}
+    await store.insert_raw(SOURCE, frame_records(records), "Protobuf", settings)
+
+
+@cache
+def _pipeline() -> Pipeline:
+    return Pipeline(SOURCE, view_select("{source}"), TARGET, tuple({**_AS_WRITTEN, **_format("Batch")}.items()))
+
+
+@cache
+def _format(message: str) -> dict[str, str]:
+    return {
+        "format_schema_source": "string",
+        "format_schema_message_name": message,
+        "format_schema": (files("schemas") / "envelope.proto").read_text(),
     }

@@ -71,12 +71,12 @@ class IngestSettings(Section):
     """Bytes received and not yet durable; above it requests get 429 with Retry-After."""
     batch_spans: Annotated[int, Field(gt=0)] = 20_000
     """Spans of one insert at most."""
-    batch_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
+    batch_bytes: Annotated[int, Field(gt=0)] = 16 * MIB
     """Bytes of one insert at most."""
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How long the Kafka writer waits for a batch to fill."""
-    embedded_linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
-    """How long the embedded log waits for requests to share one insert."""
+    embedded_interval_ms: Annotated[int, Field(ge=0, le=1_000)] = 50
+    """Time between the beginnings of two inserts of the embedded log at least: requests in between share the second."""
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """Days that spans are kept, and whatever quotes or judges their texts: scores, sampled texts, looks at drift."""
 

@@ -29,6 +29,7 @@ from schemas.cost_sql import cost_stages
 from schemas.sql import Columns, array, first_of, literal, renamed, select, staged, values
 
 VIEW = "spans_view"
+SOURCE = "otlp_requests"
 TARGET = "spans"
 KEY_VALUE = (
     "Tuple(key String, value Tuple(string_value Nullable(String), bool_value Nullable(Bool),"
@@ -49,8 +50,8 @@ _OWN_FORM = (
 """Columns whose text may differ from the attribute they came from, which therefore stays among the attributes."""
 
 
-def view_select() -> str:
-    """The SELECT of the view, from `otlp_requests` to the columns of `spans`."""
+def view_select(source: str = SOURCE) -> str:
+    """The SELECT of the view, from `otlp_requests` to the columns of `spans`; or from another source with its columns."""
     given = _requests()
     first, second, third, fourth, fifth = conversation_stages(_texts_of(side.name for side in CONVERSATIONS))
     cost, priced = cost_stages("provider", "model", "time", *_BUCKETS)
@@ -62,7 +63,7 @@ def view_select() -> str:
         _derived() | cost | fifth,
         priced,
     )
-    return staged(select(given, "otlp_requests"), given, stages, _STORED)
+    return staged(select(given, source), given, stages, _STORED)
 
 
 def view_hash() -> str:

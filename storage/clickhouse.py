@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ from clickhouse_connect.driver.exceptions import (
     OperationalError,
     ProgrammingError,
 )
+
+from storage.open_query import OpenQuery, Pipeline
 
 T = TypeVar("T")
 
@@ -104,6 +107,7 @@ class ClickHouseStore:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
         self._local = threading.local()
         self._clients: list[Client] = []
+        self._idle: dict[Pipeline, list[OpenQuery]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -142,6 +146,20 @@ class ClickHouseStore:
         """One insert of `data` in the ClickHouse format `fmt`; returns when the parts are on disk."""
         await self._run(lambda client: client.raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings)))
 
+    async def insert_through(self, pipeline: Pipeline, message: bytes, rows: int, settings: Parameters) -> bool:
+        """Insert the `rows` rows that `pipeline` makes of `message`; False, and nothing is stored, where they are not so many.
+
+        The embedded store only. The SELECT stays open for the next message; one more is opened where all are at work.
+        """
+
+        def run() -> bool:
+            block = self._transformed(pipeline, message, rows)
+            if block is not None:
+                self._client().raw_insert(pipeline.target, insert_block=block, fmt="Native", settings=dict(settings))
+            return block is not None
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
+
     async def insert_rows(
         self, table: str, columns: list[str], rows: list[list[Any]], settings: Parameters | None = None
     ) -> None:
@@ -152,6 +170,9 @@ class ClickHouseStore:
         """Wait for what runs, then let go of every client. Safe to call twice."""
         await asyncio.to_thread(self._pool.shutdown)
         with self._lock:
+            for idle in self._idle.values():
+                while idle:
+                    idle.pop().close()
             while self._clients:
                 self._clients.pop().close()
 
@@ -188,6 +209,23 @@ class ClickHouseStore:
             with self._lock:
                 self._clients.append(client)
         return client
+
+    def _transformed(self, pipeline: Pipeline, message: bytes, rows: int) -> bytes | None:
+        with self._lock:
+            idle = self._idle.setdefault(pipeline, [])
+            query = idle.pop() if idle else None
+        if query is None:
+            query = OpenQuery(os.path.realpath(urlsplit(self.url).path), self.database, pipeline)
+        block = None
+        try:
+            block = query.ask(message, rows)
+        finally:
+            if block is None:
+                query.close()
+            else:
+                with self._lock:
+                    idle.append(query)
+        return block
 
     def _open(self, database: str) -> Client:
         try:

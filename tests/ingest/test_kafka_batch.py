@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.envelope import Envelope
+from ingest.envelope import Envelope, LogRecord
 from ingest.kafka_batch import (
     REPEAT_WINDOW,
     Fetched,
@@ -22,7 +22,6 @@ from ingest.kafka_batch import (
     parse_intent,
     watermark,
 )
-from ingest.writer import LogRecord
 
 RECEIVED_NS = 1_767_225_600 * 10**9
 

@@ -91,6 +91,11 @@ async def test_a_bad_record_is_put_aside_alone(
     await produce(kafka_broker, kafka_topic, [*values[:11], bad, *values[11:]], partition=2)
     await on_kafka.start_writer()
     await stored(store, good)
+
+    async def put_aside() -> bool:
+        return len(await dead_letters(kafka_broker, kafka_topic)) == 1
+
+    await until("one dead letter", put_aside)
     [letter] = await dead_letters(kafka_broker, kafka_topic)
     headers = {name: value.decode() for name, value in letter.headers}
     assert letter.value == (bad or b"")
@@ -136,12 +141,17 @@ async def test_much_that_is_bad_halts_the_writer_in_its_place(
     await stored(store, [*good, later])
 
 
+# The disk is too full for inserts, and reads go on.
+FULL = "ALTER TABLE spans MODIFY SETTING min_free_disk_ratio_to_perform_insert = 1"
+FREE = "ALTER TABLE spans RESET SETTING min_free_disk_ratio_to_perform_insert"
+
+
 async def test_an_error_of_the_surroundings_is_tried_again(on_kafka: KafkaUnderTest, store: ClickHouseStore) -> None:
     sent = [one() for _ in range(5)]
-    await store.command("RENAME TABLE otlp_requests TO away")
+    await store.command(FULL)
     await on_kafka.log.append(sent[:3])
     await asyncio.sleep(1)
-    await store.command("RENAME TABLE away TO otlp_requests")
+    await store.command(FREE)
     await on_kafka.log.append(sent[3:])
     await stored(store, sent)
 
@@ -153,10 +163,10 @@ async def test_the_oldest_record_that_waits_is_known(on_kafka: KafkaUnderTest, s
     async def seen() -> bool:
         return on_kafka.writer.oldest_unwritten() == oldest
 
-    await store.command("RENAME TABLE otlp_requests TO away")
+    await store.command(FULL)
     await on_kafka.log.append(sent)
     await until("the oldest record that waits is the first that was received", seen)
-    await store.command("RENAME TABLE away TO otlp_requests")
+    await store.command(FREE)
     await stored(store, sent)
 
     async def nothing_waits() -> bool:
@@ -167,11 +177,11 @@ async def test_the_oldest_record_that_waits_is_known(on_kafka: KafkaUnderTest, s
 
 async def test_the_writer_stops_while_the_store_is_away(on_kafka: KafkaUnderTest, store: ClickHouseStore) -> None:
     sent = [one() for _ in range(5)]
-    await store.command("RENAME TABLE otlp_requests TO away")
+    await store.command(FULL)
     await on_kafka.log.append(sent)
     await asyncio.sleep(1)
     await on_kafka.stop_writer()
-    await store.command("RENAME TABLE away TO otlp_requests")
+    await store.command(FREE)
     await on_kafka.start_writer()
     await stored(store, sent)
 

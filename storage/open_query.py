@@ -1,0 +1,166 @@
+"""A SELECT of the embedded store that stays open: analysed once, it is fed one message after the other.
+
+ClickHouse analyses a view anew for every insert, which takes several times as long as a small insert itself
+(docs/performance.md). Here chDB reads messages from a named pipe for as long as that is open, and hands out the rows of each as
+they are made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+# A message none of whose rows is left has no answer, and one that cannot be read has it at the end of the input only (chDB
+# 26.9): time tells them from one whose answer takes long. A hundred times what is usual.
+PATIENCE_S = 2.0
+_PATIENCE_BYTES_PER_S = 1024 * 1024
+
+# One message is one row of the pipe's, one block of the pipeline's and one answer.
+_BLOCK_BY_BLOCK = {
+    "max_block_size": 1,
+    "max_insert_block_size": 1,
+    "max_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "max_execution_time": 0,
+}
+_PIPE_BYTES = 1024 * 1024
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """From messages to rows.
+
+    Attributes:
+        source: the table whose columns a message's rows have.
+        select: a SELECT over `{source}`.
+        target: the table that its rows go into.
+        settings: of the SELECT, among them the schema of the messages: Protobuf behind its length, whose field 1, `rows`, is
+            repeated.
+    """
+
+    source: str
+    select: str
+    target: str
+    settings: tuple[tuple[str, object], ...]
+
+
+class OpenQuery:
+    """The SELECT of one pipeline on a connection of its own to the embedded store at `path`; for one thread at a time.
+
+    Raises:
+        DatabaseError: it cannot be opened.
+    """
+
+    def __init__(self, path: str, database: str, pipeline: Pipeline) -> None:
+        from chdb.state import connect  # a process whose store is a server does not load chDB
+
+        folder = tempfile.mkdtemp(prefix="tracewarden-")
+        name = Path(folder) / "pipe"
+        os.mkfifo(name, 0o600)
+        # Open for both, so that this does not wait for chDB, which opens its end with the first message.
+        self._pipe = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Until the pipe is closed chDB waits for more, and so would the end of the process.
+        self._close_pipe = weakref.finalize(self, os.close, self._pipe)
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        _enlarge(self._pipe)
+        self._connection: Any = connect(path)  # chDB has no types
+        try:
+            self._connection.query(f"USE {database}")
+            source = _source(str(name), self._columns(pipeline.source))
+            sql = pipeline.select.replace("{source}", source) + _clause({**dict(pipeline.settings), **_BLOCK_BY_BLOCK})
+            self._blocks: Any = self._connection.send_query(sql, "Native")
+        except Exception as error:
+            self._close_pipe()
+            self._remove_folder()
+            self._connection.close()
+            raise _explained(error) from error
+
+    def ask(self, message: bytes, rows: int) -> bytes | None:
+        """The `rows` rows of one message in Native; None where they are not so many, and this is of no use any more.
+
+        Raises:
+            DatabaseError: the message cannot be read, and this is of no use any more.
+        """
+        answered = threading.Event()
+        feeding = threading.Thread(target=self._feed, args=(message, answered), name="open-query")
+        feeding.start()
+        try:
+            block = self._blocks.fetch()
+        except Exception as error:
+            raise _explained(error) from error
+        finally:
+            answered.set()
+            feeding.join()
+        self._remove_folder()  # chDB has opened the pipe: its name is not needed any more
+        return block.bytes() if block is not None and block.rows_read() == rows else None
+
+    def close(self) -> None:
+        """End the query. Safe to call twice."""
+        self._close_pipe()
+        self._remove_folder()
+        with contextlib.suppress(Exception):  # it ended with an error, which was told
+            self._blocks.close()
+        self._connection.close()
+
+    def _feed(self, message: bytes, answered: threading.Event) -> None:
+        rest = memoryview(message)
+        waiting = select.poll()
+        waiting.register(self._pipe, select.POLLOUT)
+        until = time.monotonic() + PATIENCE_S + len(message) / _PATIENCE_BYTES_PER_S
+        while rest and not answered.is_set() and time.monotonic() < until:
+            if waiting.poll(100):
+                rest = rest[os.write(self._pipe, rest) :]
+        if not answered.wait(max(0.0, until - time.monotonic())):
+            self._close_pipe()  # the query sees the end of its input, and ends
+
+    def _columns(self, table: str) -> list[list[str]]:
+        sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+        columns = self._connection.query(f"{sql} ORDER BY position", "TSVRaw", params={"table": table}).data().splitlines()
+        if not columns:
+            raise DatabaseError(f"the table {table} does not exist", code=60)
+        return [line.split("\t") for line in columns]
+
+
+def _source(pipe: str, columns: list[list[str]]) -> str:
+    """The rows of the messages: each message is one row of the pipe's."""
+    listed = ", ".join(f"row.{place} AS {name}" for place, (name, _) in enumerate(columns, 1))
+    structure = _quoted(f"rows Array(Tuple({', '.join(map(' '.join, columns))}))")
+    return f"(SELECT {listed} FROM (SELECT arrayJoin(rows) AS row FROM file({_quoted(pipe)}, 'Protobuf', {structure})))"
+
+
+def _clause(settings: Settings) -> str:
+    return " SETTINGS " + ", ".join(f"{key} = {_quoted(str(value))}" for key, value in settings.items())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _enlarge(pipe: int) -> None:
+    """Fewer turns between the two sides, where the system can."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(PermissionError):  # the user's pipes are large enough together already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _explained(error: Exception) -> DatabaseError:
+    if isinstance(error, DatabaseError):
+        return error
+    found = re.search(r"Code: (\d+)", str(error))
+    return DatabaseError(str(error), code=int(found[1]) if found else None)

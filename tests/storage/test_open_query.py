@@ -1,0 +1,204 @@
+"""An open query: message after message through one analysis into the table, and what becomes of those it cannot take."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from ingest.envelope import LogRecord, frame_batch, frame_records, spans_of
+from ingest.writer import insert_records
+from schemas.view import SOURCE
+from storage import open_query
+from storage.clickhouse import ClickHouseStore, StoreError
+from storage.open_query import Pipeline
+from tests.ingest.spans import make_envelope, make_span
+from tests.schemas.test_mapping import golden_span, load_cases
+
+SCHEMA = {
+    "format_schema_source": "string",
+    "format_schema_message_name": "Batch",
+    "format_schema": (files("schemas") / "envelope.proto").read_text(),
+}
+PLAIN = Pipeline(
+    "otlp_requests",
+    "SELECT log_offset AS n, envelope.project AS project FROM {source} WHERE log_offset < 1000",
+    "seen",
+    tuple(SCHEMA.items()),
+)
+_offsets = itertools.count()
+
+
+@pytest.fixture
+async def plain(store: ClickHouseStore) -> AsyncIterator[ClickHouseStore]:
+    """A store with a small table for a small pipeline."""
+    await store.command("CREATE TABLE seen (n UInt64, project String) ENGINE = MergeTree ORDER BY n")
+    yield store
+    await store.command("DROP TABLE seen")
+
+
+def records(count: int, first: int = 0, project: str = "default") -> list[LogRecord]:
+    return [(0, first + place, make_envelope(project, [make_span()])) for place in range(count)]
+
+
+async def put(store: ClickHouseStore, sent: list[LogRecord], rows: int | None = None) -> bool:
+    return await store.insert_through(PLAIN, frame_batch(sent), len(sent) if rows is None else rows, {"async_insert": 0})
+
+
+async def seen(store: ClickHouseStore) -> list[int]:
+    return [row["n"] for row in await store.query("SELECT n FROM seen ORDER BY n")]
+
+
+async def test_each_message_is_in_the_table_when_the_call_returns_as_one_part(plain: ClickHouseStore) -> None:
+    await plain.command("SYSTEM STOP MERGES seen")
+    for turn in range(5):
+        assert await put(plain, records(3, turn * 3))
+        assert await seen(plain) == list(range(turn * 3 + 3))
+    [parts] = await plain.query(
+        "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
+    )
+    assert parts["n"] == 5
+
+
+async def test_several_at_once_each_have_their_own(plain: ClickHouseStore) -> None:
+    assert all(await asyncio.gather(*(put(plain, records(10, turn * 10)) for turn in range(20))))
+    assert await seen(plain) == list(range(200))
+
+
+async def test_a_message_larger_than_the_pipe(plain: ClickHouseStore) -> None:
+    sent = [(0, n, make_envelope("default", [make_span(attributes={"text": "long " * 400_000})])) for n in range(3)]
+    assert len(frame_batch(sent)) > 5 * 2**20
+    assert await put(plain, sent)
+    assert await seen(plain) == [0, 1, 2]
+
+
+async def test_another_number_of_rows_than_announced_stores_nothing(plain: ClickHouseStore) -> None:
+    assert not await put(plain, records(3), rows=4)
+    assert not await put(plain, records(1, 999) + records(1, 1000))
+    assert await seen(plain) == []
+    assert await put(plain, records(3))
+    assert await seen(plain) == [0, 1, 2]
+
+
+async def test_a_message_without_a_row_is_not_waited_for_for_ever(
+    plain: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_query, "PATIENCE_S", 0.5)
+    assert not await put(plain, records(2, 2000))
+    assert await put(plain, records(2))
+    assert await seen(plain) == [0, 1]
+
+
+@pytest.mark.parametrize("request_bytes", [b"\x0a\xff\xff\xff\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x7f", b"\x0b"])
+async def test_bytes_that_cannot_be_read_end_one_pipeline_and_store_nothing(
+    plain: ClickHouseStore, request_bytes: bytes
+) -> None:
+    assert await put(plain, records(1))
+    [(_, _, good)] = records(1)
+    bad = type(good)("default", good.received_at_ns, 1, request_bytes)
+    with pytest.raises(StoreError) as caught:
+        await put(plain, [(0, 1, good), (0, 2, bad)])
+    assert not caught.value.transient
+    assert await put(plain, records(1, 3))
+    assert await seen(plain) == [0, 3]
+
+
+async def test_a_table_that_is_missing_is_a_matter_of_the_schema(store: ClickHouseStore) -> None:
+    with pytest.raises(StoreError) as caught:
+        await put(store, records(1))
+    assert (caught.value.code, caught.value.transient) == (60, True)
+    away = Pipeline("nowhere", PLAIN.select, PLAIN.target, PLAIN.settings)
+    with pytest.raises(StoreError, match="nowhere does not exist") as caught:
+        await store.insert_through(away, b"", 0, {"async_insert": 0})
+    assert (caught.value.code, caught.value.transient) == (60, True)
+
+
+async def test_an_insert_that_the_table_refuses_fails(plain: ClickHouseStore) -> None:
+    await plain.command("ALTER TABLE seen MODIFY SETTING min_free_disk_ratio_to_perform_insert = 1")
+    with pytest.raises(StoreError) as caught:
+        await put(plain, records(1))
+    assert (caught.value.code, caught.value.transient) == (243, True)
+    await plain.command("ALTER TABLE seen RESET SETTING min_free_disk_ratio_to_perform_insert")
+    assert await put(plain, records(1))
+    assert await seen(plain) == [0]
+
+
+async def test_nothing_is_left_open(
+    chdb_url: str, plain: ClickHouseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    other = ClickHouseStore(chdb_url, database=plain.database, threads=2)
+    pipes = _pipes()
+    assert await put(other, records(2))
+    assert _pipes() > pipes
+    await other.close()
+    assert _pipes() == pipes
+    assert list(tmp_path.iterdir()) == []
+
+
+def _pipes() -> int:
+    targets = []
+    for each in Path("/proc/self/fd").iterdir():
+        try:
+            targets.append(str(each.readlink()))
+        except FileNotFoundError:
+            continue
+    return sum("tracewarden-" in target for target in targets)
+
+
+async def test_the_view_takes_what_the_pipeline_does_not(store: ClickHouseStore) -> None:
+    [(partition, offset, envelope)] = records(1)
+    miscounted = type(envelope)(envelope.project, envelope.received_at_ns, 5, envelope.request)
+    await insert_records(store, [(partition, offset, miscounted)], token="t")
+    assert await store.query("SELECT count() AS n FROM spans") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("dialect", ["otel_genai", "otel_deprecated", "openinference", "others", "edges"])
+async def test_view_and_pipeline_store_the_same(store: ClickHouseStore, dialect: str) -> None:
+    spans = [golden_span(case, number) for number, case in enumerate(load_cases(dialect))]
+    sent = [(1, next(_offsets), make_envelope("default", spans))]
+    await insert_records(store, sent, token="through the pipeline")
+    through_view = {
+        **SCHEMA,
+        "format_schema_message_name": "Record",
+        "query_plan_enable_optimizations": 0,
+        "insert_deduplicate": 0,
+    }
+    await store.insert_raw(SOURCE, frame_records([(2, *sent[0][1:])]), "Protobuf", through_view)
+    both = "SELECT * EXCEPT log_partition FROM spans WHERE log_partition = {partition:UInt32} ORDER BY span_id"
+    first, second = [await store.query(both, {"partition": partition}) for partition in (1, 2)]
+    assert len(first) == spans_of(sent)
+    assert first == second
+
+
+async def test_a_new_price_holds_for_the_next_insert(store: ClickHouseStore) -> None:
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "mine",
+        "gen_ai.request.model": "model",
+        "gen_ai.usage.input_tokens": 1_000_000,
+        "gen_ai.usage.output_tokens": 0,
+    }
+    now = datetime.now(UTC)
+    for rate in (3, 5):
+        version = f"v{rate}"
+        await store.insert_rows(
+            "prices",
+            ["version", "price_key", "input_usd_per_mtok", "output_usd_per_mtok", "updated_at"],
+            [[version, "mine", Decimal(rate), Decimal(rate), now]],
+        )
+        await store.insert_rows(
+            "model_resolution",
+            ["provider", "model", "resolved", "price_key", "price_version", "updated_at"],
+            [["mine", "model", 1, "mine", version, now + timedelta(seconds=rate)]],
+        )
+        await store.command("SYSTEM RELOAD DICTIONARY token_prices")
+        await insert_records(store, [(0, rate, make_envelope("default", [make_span(attributes=attributes)]))], token=str(rate))
+    rows = await store.query("SELECT toFloat64(cost_usd) AS cost FROM spans ORDER BY log_offset")
+    assert [row["cost"] for row in rows] == [3, 5]
