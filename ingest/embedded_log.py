@@ -39,8 +39,8 @@ class EmbeddedTraceLog:
     """`append` returns when the batch it went into is on disk; one partition, a monotonic sequence as offset.
 
     While one insert runs, and for an interval after it began, the next batch gathers: the batches grow with the load, and few
-    small parts are left to merge. An identical retry is found by
-    the hash of its body, also after a restart: the hashes of the last hour are read back from the store.
+    small parts are left to merge. An identical retry is found by the hash of its body, also after a restart: the hashes of the
+    last hour are read back from the store.
     """
 
     def __init__(
