@@ -41,6 +41,9 @@ PUBLISH_EVERY_S = 0.5
 SLOWEST_APPEND = timedelta(seconds=3)
 """How long after its receipt a record may still come into the log; the watermark stays this far behind the newest."""
 
+_BATCHES = 2
+"""Batches gathered at once: two partitions are stored beside each other, and more would only take memory."""
+
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger("ingest.writer")
@@ -195,7 +198,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 progressed = time.monotonic()
 
     async def _gather(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> bool:
-        """Fetch for as long as a batch of each partition may fill; whether anything is there to store."""
+        """Fetch for as long as the batches may fill; whether anything is there to store."""
         end = time.monotonic() + self._settings.linger_ms / 1000
         size = 0
         while True:
@@ -203,7 +206,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             found = await consumer.getmany(timeout_ms=left_ms)
             async with self._storing:  # an assignment under way comes first: it says where a partition stands
                 size += sum(self._take_in(consumer, name, records) for name, records in found.items())
-            if not left_ms or size >= self._settings.batch_bytes * len(self._partitions) or stopping.is_set():
+            if not left_ms or size >= _BATCHES * self._settings.batch_bytes or stopping.is_set():
                 return any(partition.fetched for partition in self._partitions.values())
 
     def _take_in(self, consumer: AIOKafkaConsumer, name: TopicPartition, records: Sequence[ConsumerRecord]) -> int:

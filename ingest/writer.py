@@ -32,10 +32,11 @@ async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *
         "async_insert": 0,
         "min_free_disk_bytes_to_perform_insert": MIN_FREE_DISK_BYTES,
     }
-    if store.embedded and await store.insert_through(_pipeline(), frame_batch(records), spans_of(records), settings):
-        return
-    settings |= {"deduplicate_blocks_in_dependent_materialized_views": 1, **_AS_WRITTEN, **_format("Record")}
-    await store.insert_raw(SOURCE, frame_records(records), "Protobuf", settings)
+    if store.embedded:
+        await store.insert_through(_pipeline(), frame_batch(records), spans_of(records), settings)
+    else:
+        settings |= {"deduplicate_blocks_in_dependent_materialized_views": 1, **_AS_WRITTEN, **_format("Record")}
+        await store.insert_raw(SOURCE, frame_records(records), "Protobuf", settings)
 
 
 @cache

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
 )
 
-from storage.open_query import OpenQuery, Pipeline
+from storage.open_query import OpenQuery, Pipeline, ask_once
 
 T = TypeVar("T")
 
@@ -146,19 +146,18 @@ class ClickHouseStore:
         """One insert of `data` in the ClickHouse format `fmt`; returns when the parts are on disk."""
         await self._run(lambda client: client.raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings)))
 
-    async def insert_through(self, pipeline: Pipeline, message: bytes, rows: int, settings: Parameters) -> bool:
-        """Insert the `rows` rows that `pipeline` makes of `message`; False, and nothing is stored, where they are not so many.
+    async def insert_through(self, pipeline: Pipeline, message: bytes, rows: int, settings: Parameters) -> None:
+        """Insert what `pipeline` makes of `message`, as a rule `rows` rows. The embedded store only.
 
-        The embedded store only. The SELECT stays open for the next message; one more is opened where all are at work.
+        The SELECT stays open for the next message; one more is opened where all are at work.
         """
 
-        def run() -> bool:
+        def run() -> None:
             block = self._transformed(pipeline, message, rows)
-            if block is not None:
+            if block:
                 self._client().raw_insert(pipeline.target, insert_block=block, fmt="Native", settings=dict(settings))
-            return block is not None
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
 
     async def insert_rows(
         self, table: str, columns: list[str], rows: list[list[Any]], settings: Parameters | None = None
@@ -210,21 +209,18 @@ class ClickHouseStore:
                 self._clients.append(client)
         return client
 
-    def _transformed(self, pipeline: Pipeline, message: bytes, rows: int) -> bytes | None:
+    def _transformed(self, pipeline: Pipeline, message: bytes, rows: int) -> bytes:
+        path = os.path.realpath(urlsplit(self.url).path)
         with self._lock:
             idle = self._idle.setdefault(pipeline, [])
             query = idle.pop() if idle else None
-        if query is None:
-            query = OpenQuery(os.path.realpath(urlsplit(self.url).path), self.database, pipeline)
-        block = None
-        try:
-            block = query.ask(message, rows)
-        finally:
-            if block is None:
-                query.close()
-            else:
-                with self._lock:
-                    idle.append(query)
+        query = query or OpenQuery(path, self.database, pipeline)
+        block = query.ask(message, rows)
+        if block is None:
+            query.close()
+            return ask_once(path, self.database, pipeline, message)
+        with self._lock:
+            idle.append(query)
         return block
 
     def _open(self, database: str) -> Client:

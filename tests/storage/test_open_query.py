@@ -47,8 +47,8 @@ def records(count: int, first: int = 0, project: str = "default") -> list[LogRec
     return [(0, first + place, make_envelope(project, [make_span()])) for place in range(count)]
 
 
-async def put(store: ClickHouseStore, sent: list[LogRecord], rows: int | None = None) -> bool:
-    return await store.insert_through(PLAIN, frame_batch(sent), len(sent) if rows is None else rows, {"async_insert": 0})
+async def put(store: ClickHouseStore, sent: list[LogRecord], rows: int | None = None) -> None:
+    await store.insert_through(PLAIN, frame_batch(sent), len(sent) if rows is None else rows, {"async_insert": 0})
 
 
 async def seen(store: ClickHouseStore) -> list[int]:
@@ -58,7 +58,7 @@ async def seen(store: ClickHouseStore) -> list[int]:
 async def test_each_message_is_in_the_table_when_the_call_returns_as_one_part(plain: ClickHouseStore) -> None:
     await plain.command("SYSTEM STOP MERGES seen")
     for turn in range(5):
-        assert await put(plain, records(3, turn * 3))
+        await put(plain, records(3, turn * 3))
         assert await seen(plain) == list(range(turn * 3 + 3))
     [parts] = await plain.query(
         "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
@@ -67,45 +67,71 @@ async def test_each_message_is_in_the_table_when_the_call_returns_as_one_part(pl
 
 
 async def test_several_at_once_each_have_their_own(plain: ClickHouseStore) -> None:
-    assert all(await asyncio.gather(*(put(plain, records(10, turn * 10)) for turn in range(20))))
+    await asyncio.gather(*(put(plain, records(10, turn * 10)) for turn in range(20)))
     assert await seen(plain) == list(range(200))
 
 
 async def test_a_message_larger_than_the_pipe(plain: ClickHouseStore) -> None:
     sent = [(0, n, make_envelope("default", [make_span(attributes={"text": "long " * 400_000})])) for n in range(3)]
     assert len(frame_batch(sent)) > 5 * 2**20
-    assert await put(plain, sent)
+    await put(plain, sent)
     assert await seen(plain) == [0, 1, 2]
 
 
-async def test_another_number_of_rows_than_announced_stores_nothing(plain: ClickHouseStore) -> None:
-    assert not await put(plain, records(3), rows=4)
-    assert not await put(plain, records(1, 999) + records(1, 1000))
-    assert await seen(plain) == []
-    assert await put(plain, records(3))
-    assert await seen(plain) == [0, 1, 2]
+async def test_another_number_of_rows_than_announced_is_stored_by_a_query_of_its_own(plain: ClickHouseStore) -> None:
+    await put(plain, records(3), rows=4)
+    await put(plain, [*records(1, 999), *records(1, 1000)])
+    assert await seen(plain) == [0, 1, 2, 999]
+    await put(plain, records(1, 3))
+    assert await seen(plain) == [0, 1, 2, 3, 999]
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.005, 0.02])
+async def test_a_message_cut_short_for_want_of_patience_is_no_bad_message(
+    plain: ClickHouseStore, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    sent = [(0, n, make_envelope("default", [make_span(attributes={"text": "long " * 400_000})])) for n in range(5)]
+    monkeypatch.setattr(open_query, "PATIENCE_S", seconds - len(frame_batch(sent)) / 2**20)
+    for _ in range(2):
+        await put(plain, sent)
+    assert await seen(plain) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 async def test_a_message_without_a_row_is_not_waited_for_for_ever(
     plain: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_query, "PATIENCE_S", 0.5)
-    assert not await put(plain, records(2, 2000))
-    assert await put(plain, records(2))
+    await put(plain, records(2, 2000))
+    await put(plain, records(2))
     assert await seen(plain) == [0, 1]
+
+
+@pytest.mark.parametrize("patience_s", [-10.0, 0.0, 0.001, 0.01])
+async def test_who_loses_patience_stores_it_once_all_the_same(
+    store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch, patience_s: float
+) -> None:
+    sent = records(3)
+    await insert_records(store, sent, token="a")
+    with monkeypatch.context() as patched:
+        patched.setattr(open_query, "PATIENCE_S", patience_s)
+        await insert_records(store, sent, token="a")
+        await insert_records(store, records(2, 3), token="b")
+    await insert_records(store, sent, token="a")
+    await insert_records(store, records(2, 5), token="c")
+    assert await store.query("SELECT count() AS n, uniqExact(span_key) AS spans FROM spans") == [{"n": 7, "spans": 7}]
 
 
 @pytest.mark.parametrize("request_bytes", [b"\x0a\xff\xff\xff\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x7f", b"\x0b"])
 async def test_bytes_that_cannot_be_read_end_one_pipeline_and_store_nothing(
     plain: ClickHouseStore, request_bytes: bytes
 ) -> None:
-    assert await put(plain, records(1))
+    await put(plain, records(1))
     [(_, _, good)] = records(1)
     bad = type(good)("default", good.received_at_ns, 1, request_bytes)
     with pytest.raises(StoreError) as caught:
         await put(plain, [(0, 1, good), (0, 2, bad)])
     assert not caught.value.transient
-    assert await put(plain, records(1, 3))
+    await put(plain, records(1, 3))
     assert await seen(plain) == [0, 3]
 
 
@@ -125,7 +151,7 @@ async def test_an_insert_that_the_table_refuses_fails(plain: ClickHouseStore) ->
         await put(plain, records(1))
     assert (caught.value.code, caught.value.transient) == (243, True)
     await plain.command("ALTER TABLE seen RESET SETTING min_free_disk_ratio_to_perform_insert")
-    assert await put(plain, records(1))
+    await put(plain, records(1))
     assert await seen(plain) == [0]
 
 
@@ -135,7 +161,7 @@ async def test_nothing_is_left_open(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     other = ClickHouseStore(chdb_url, database=plain.database, threads=2)
     pipes = _pipes()
-    assert await put(other, records(2))
+    await put(other, records(2))
     assert _pipes() > pipes
     await other.close()
     assert _pipes() == pipes
@@ -152,7 +178,7 @@ def _pipes() -> int:
     return sum("tracewarden-" in target for target in targets)
 
 
-async def test_the_view_takes_what_the_pipeline_does_not(store: ClickHouseStore) -> None:
+async def test_spans_that_the_records_miscount_are_all_stored(store: ClickHouseStore) -> None:
     [(partition, offset, envelope)] = records(1)
     miscounted = type(envelope)(envelope.project, envelope.received_at_ns, 5, envelope.request)
     await insert_records(store, [(partition, offset, miscounted)], token="t")
