@@ -10,8 +10,8 @@ from schemas.metrics import ScoreMetric, find_comparable
 from schemas.settings import QuerySettings
 from storage.arm_data import EXAMPLES, ArmData, ArmQuery, Block, combine
 from storage.clickhouse import ClickHouseStore
-from storage.dimensions import USAGE, check_dimensions, filter_parameters, requests
-from storage.readings import FAILED, TOP_DURATION, USAGE_COLUMNS
+from storage.dimensions import TOP_DURATION, USAGE, check_dimensions, filter_parameters, requests
+from storage.readings import FAILED, USAGE_COLUMNS
 from storage.scope import DEFAULT_BOUNDS, ProjectReader, QueryError, Range
 from storage.score_arms import read_score_arm
 

@@ -43,6 +43,11 @@ TRACE = "cityHash64(trace_id)"
 # Orders the spans of a trace: roots first, then by start. Its minimum is the top span.
 RANK = "(toUInt64(toUnixTimestamp64Nano(started_at)) + if(parent_span_id = toFixedString('', 8), 0, 9223372036854775808))"
 
+# An argMin over a nullable column skips NULLs: a child's duration would stand in for the missing one of its top span.
+TOP_DURATION = f"nullIf(argMin(ifNull(duration_ms, -1), {RANK}), -1)"
+# What these aggregates over a request are on its top span.
+ON_TOP_SPAN: Mapping[str, str] = {TOP_DURATION: "duration_ms"}
+
 USAGE = "operation IN (" + ", ".join(f"'{name}'" for name in USAGE_OPERATIONS) + ")"
 
 
@@ -79,11 +84,22 @@ def requests(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], 
     """One row for each request of the range: `at` (when its top span started or arrived), `columns` (name → aggregate over
     its spans), dimensions."""
     own = [name for name in filters if name not in OF_TRACE]
-    labels = [f"{_of_request(name, filters)} AS {alias(name)}" for name in dict.fromkeys((*dimensions, *own))]
-    chosen = ", ".join([f"argMin({TIME_COLUMNS[axis]}, {RANK}) AS at", *_named(columns), *labels])
-    kept = _joined("HAVING", [*_within("at"), *(f"{alias(name)} = {_bound(name)}" for name in own)])
+    named = tuple(dict.fromkeys((*dimensions, *own)))
+    kept = [*_within("at"), *(f"{alias(name)} = {_bound(name)}" for name in own)]
     source = spans_of(axis, REQUEST_SLACK) + _joined("WHERE", _trace_conditions(axis, filters))
-    return f"SELECT {chosen} {source} GROUP BY {TRACE}{kept}"
+    if named and all(name in OF_TOP_SPAN for name in named) and all(column in ON_TOP_SPAN for column in columns.values()):
+        return _top_spans(axis, columns, named, source, kept)
+    labels = [f"{_of_request(name, filters)} AS {alias(name)}" for name in named]
+    chosen = ", ".join([f"argMin({TIME_COLUMNS[axis]}, {RANK}) AS at", *_named(columns), *labels])
+    return f"SELECT {chosen} {source} GROUP BY {TRACE}{_joined('HAVING', kept)}"
+
+
+def _top_spans(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], source: str, kept: Iterable[str]) -> str:
+    """The same rows where the top span alone has it all: an argMin of texts takes half as long again."""
+    chosen = {"at": TIME_COLUMNS[axis]} | {name: ON_TOP_SPAN[column] for name, column in columns.items()}
+    chosen |= {alias(name): COLUMNS[name] for name in dimensions}
+    spans = f"SELECT {', '.join(_named(chosen))} {source} ORDER BY {RANK} LIMIT 1 BY {TRACE}"
+    return f"SELECT * FROM ({spans}){_joined('WHERE', kept)}"
 
 
 def responses(axis: Axis, columns: Mapping[str, str], dimensions: Iterable[str], filters: Mapping[str, str]) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from storage.dimensions import RANK
+from storage.dimensions import TOP_DURATION
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
-# An argMin over a nullable column skips NULLs: a child's duration would stand in for the missing one of its top span.
-TOP_DURATION = f"nullIf(argMin(ifNull(duration_ms, -1), {RANK}), -1)"
 FAILED = "max(is_error)"
 # Of several spans that report one response the outermost counts: it is nearest to the user.
 FIRST_TOKEN = "argMin(time_to_first_token_ms, started_at)"  # noqa: S105 - a time, not a secret

@@ -164,6 +164,9 @@ async def test_a_request_has_the_duration_of_its_top_span_and_the_labels_of_its_
     assert await values(front, "latency.p50", group_by="service,target,release,model,user,status") == {
         ("assistant", "support", "v7", "gpt-4o", "ann", "error"): [9000]
     }
+    assert await values(front, "latency.p50", group_by="service") == {("assistant",): [9000]}
+    assert await total(front, "latency.p50", service="assistant", target="support") == 9000
+    assert await total(front, "latency.p50", service="model-gateway") is None
     assert await values(front, "tokens.output", group_by="release,user") == {("v7", "ann"): [10]}
     assert await values(front, "spans.count", group_by="target") == {("support",): [3]}
     assert await total(front, "spans.count", release="v7", user="ann") == 3
@@ -177,8 +180,19 @@ async def test_a_request_without_its_root_has_its_earliest_span_on_top(front: Fr
     early = chat(1, trace_id=b"t" * 16, span_id=b"1" * 8, parent_span_id=b"x" * 8, duration_s=5)
     late = chat(1.05, trace_id=b"t" * 16, span_id=b"2" * 8, parent_span_id=b"1" * 8, duration_s=1)
     await store_spans(front, late, early)
-    assert await total(front, "latency.p50") == 5000
-    assert await total(front, "requests.count") == 1
+    await store_spans(front, early)
+    for name, expected in (("latency.p50", 5000), ("requests.count", 1)):
+        assert await total(front, name) == expected
+        assert await values(front, name, group_by="service") == {("assistant",): [expected]}
+
+
+async def test_a_top_span_without_a_duration_is_no_latency_of_a_child(front: Front) -> None:
+    trace = b"t" * 16
+    root = make_span(trace_id=trace, span_id=b"r" * 8, start=at(1), duration_s=-1)
+    await store_spans(front, root, chat(1.01, trace_id=trace, parent_span_id=b"r" * 8, duration_s=5))
+    assert await total(front, "latency.avg") is None
+    assert await values(front, "latency.avg", group_by="service") == {("assistant",): [None]}
+    assert await values(front, "requests.count", group_by="service") == {("assistant",): [1]}
 
 
 async def test_release_of_the_wanted_target_where_a_trace_passes_several_services(front: Front) -> None:
