@@ -244,7 +244,7 @@ async def read_samples(
     inner = "".join(f" AND {name} = {{{name}:String}}" for name in ("release", "model") if getattr(stream.slice, name))
     # The slot's row is chosen before its release is asked for, and the vectors are read only of those that are wanted.
     keys = f"SELECT bucket, slot FROM embedding_samples FINAL WHERE {of_target}{inner}"
-    chosen = f"{keys} ORDER BY cityHash64(trace_id, span_id) LIMIT {{limit:UInt32}}"
+    chosen = f"{keys} ORDER BY slot, bucket LIMIT {{limit:UInt32}}"
     rows = await store.query(
         f"SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, bucket, "
         f"{_packed('embedding')} FROM embedding_samples FINAL "
@@ -277,7 +277,7 @@ async def read_embeddings(
     # As in read_samples, the vectors are read only of texts that are wanted.
     chosen = (
         f"SELECT target, bucket, slot FROM embedding_samples FINAL WHERE {condition} "
-        "ORDER BY cityHash64(trace_id, span_id) LIMIT {limit:UInt32} BY target"
+        "ORDER BY slot, bucket LIMIT {limit:UInt32} BY target"
     )
     rows = await store.query(
         f"SELECT target, release, model, {_packed('groupArrayArray(embedding)')} FROM embedding_samples FINAL "
