@@ -48,6 +48,16 @@ ROLLBACK_RULE = "rollback"
 _SILENT_STATES = frozenset({"proposed", "propagating", "verifying"})
 _OVER_STATES = frozenset({"succeeded", "aborted"})
 _SEVERITY = {"ineffective": "critical", "unverified": "critical", "failed": "critical", "succeeded": "info", "dry_run": "info"}
+# What a person can do about a rollback that needs one.
+_NEXT = {
+    "dry_run": "To roll back, POST /v1/targets/{rollback.target}:rollback. "
+    "To have it done, set rollback.mode to approve or auto.",
+    "awaiting_approval": "Approve with POST /v1/rollbacks/{rollback.id}:approve, "
+    "decline with POST /v1/rollbacks/{rollback.id}:abort.",
+    "ineffective": "Traffic or the metric is not as before {rollback.from_release}: look at the gateways of {rollback.target}.",
+    "unverified": "Nothing proves that it worked, nothing that it did not: look at the traffic of {rollback.target}.",
+    "failed": "The desired state is {rollback.to_release}, but the order was not taken: check the webhook, or switch by hand.",
+}
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,11 @@ def rollback_notice(rollback: Rollback, at: datetime) -> Notice:
         "kind": "rollback",
     }
     annotations = {"summary": rollback.state_reason, "reason": rollback.reason, "mode": rollback.mode, "actor": rollback.actor}
+    if rollback.state in _NEXT:
+        annotations["next_step"] = _NEXT[rollback.state].format(rollback=rollback)
+    links = {"rollback": f"/v1/rollbacks/{rollback.id}"}
+    if rollback.evidence_id is not None:
+        links["alert"] = f"/v1/alerts/{rollback.evidence_id}"
     return Notice(
         kind="rollback",
         transition=rollback.state,
@@ -170,7 +185,7 @@ def rollback_notice(rollback: Rollback, at: datetime) -> Notice:
         labels=labels,
         annotations=annotations,
         evidence=[] if rollback.evidence is None else [rollback.evidence],
-        links={"rollback": f"/v1/rollbacks/{rollback.id}"},
+        links=links,
         starts_at=rollback.created_at,
         ends_at=at if over else None,
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from alerting.regression import SETTLE, ComparisonQuery, ReleaseComparison, Stretch, compare_releases
 from alerting.rollback_state import MetricState
 from alerting.targets import Clock
+from alerting.wording import size_text
 from schemas.evidence import Evidence
 from schemas.metrics import find_comparable
 from storage.clickhouse import ClickHouseStore
@@ -86,8 +87,7 @@ def _breach_excluded(evidence: Evidence, found: ReleaseComparison) -> bool:
 def _interval(found: ReleaseComparison) -> str:
     if found.effect is None or found.interval_low is None or found.interval_high is None:
         return found.reason
-    form = "+.3g" if find_comparable(found.query.metric).scale == "linear" else "+.1%"
-    return (
-        f"{found.effect:{form}} against {found.query.baseline} before, between {found.interval_low:{form}} and "
-        f"{found.interval_high:{form}} ({found.n_candidate} requests)"
+    effect, low, high = (
+        size_text(found.query.metric, size) for size in (found.effect, found.interval_low, found.interval_high)
     )
+    return f"{effect} against {found.query.baseline} before, between {low} and {high} ({found.n_candidate} requests)"

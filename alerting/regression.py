@@ -132,6 +132,8 @@ class ReleaseComparison:
             generation=generation,
             example_traces=list(self.examples),
             reason=self.reason,
+            verdict=self.verdict,
+            allowed=self.allowed,
         )
 
 

@@ -10,14 +10,14 @@ from schemas.metrics import find_metric
 
 def effect_text(evidence: Evidence) -> str:
     """+58 % for a relative change, +2.1 points for a difference of shares, -0.12 for one of scores."""
-    return _size(evidence, evidence.effect)
+    return size_text(evidence.metric, evidence.effect)
 
 
 def interval_text(evidence: Evidence) -> str:
     """+31 % to +90 % (99.98 %)."""
     if evidence.interval_low is None or evidence.interval_high is None:
         return "unknown"
-    low, high = _size(evidence, evidence.interval_low), _size(evidence, evidence.interval_high)
+    low, high = size_text(evidence.metric, evidence.interval_low), size_text(evidence.metric, evidence.interval_high)
     return f"{low} to {high} ({confidence_text(evidence.confidence)})"
 
 
@@ -32,10 +32,11 @@ def summary(evidence: Sequence[Evidence]) -> str:
     return "; ".join(f"{item.metric}: {item.reason}" for item in evidence)
 
 
-def _size(evidence: Evidence, effect: float | None) -> str:
+def size_text(metric: str, effect: float | None) -> str:
+    """A change of a metric, in the form that its scale has."""
     if effect is None:
         return "unknown"
-    scale = find_metric(evidence.metric).scale
+    scale = find_metric(metric).scale
     if scale == "linear":
         return f"{effect:+.3g}"
     if scale == "rate":

@@ -15,7 +15,7 @@ from alerting.notices import Notice
 from alerting.notifiers.contract import Envelope, post
 from alerting.notifiers.webhook import absolute
 from alerting.reports import ReportNotice
-from alerting.wording import effect_text, interval_text
+from alerting.wording import effect_text, interval_text, size_text
 from schemas.evidence import Evidence
 
 MAX_BLOCKS = 50
@@ -24,6 +24,8 @@ MAX_HEADER = 150
 MAX_FIELD = 2000
 MAX_CHARACTERS = 13_000
 MAX_COMPARISONS = 5
+
+_VERDICTS = {"worse": "worse too", "better": "better", "same": "the same", "not_yet": "not certain"}
 
 _RESERVED_BLOCKS = 1
 _RESERVED_CHARACTERS = 500
@@ -79,9 +81,10 @@ def alert_blocks(notice: Notice, public_url: str | None) -> list[Block]:
     """The blocks of one alert."""
     blocks: list[Block] = [
         {"type": "header", "text": {"type": "plain_text", "text": escape(_headline(notice), MAX_HEADER), "emoji": False}},
-        _section(escape(notice.summary, MAX_SECTION)),
+        _section(escape(_opening(notice), MAX_SECTION)),
     ]
-    return [*blocks, *_comparisons(notice), _context([_facts(notice), *_links(notice.links, public_url)])]
+    asked = [_section(escape(text, MAX_FIELD)) for text in (notice.annotations.get("next_step"),) if text]
+    return [*blocks, *_comparisons(notice), *asked, _context([_facts(notice), *_links(notice.links, public_url)])]
 
 
 def escape(text: str, limit: int) -> str:
@@ -111,20 +114,34 @@ def _headline(notice: Notice) -> str:
     return f"{'ROLLBACK' if notice.kind == 'rollback' else word} · {notice.title}"
 
 
+def _opening(notice: Notice) -> str:
+    """What is wrong in a sentence; the figures of a comparison follow in a table."""
+    worse = [evidence for evidence in notice.evidence if evidence.verdict == "worse"]
+    if notice.kind != "regression" or not notice.firing or not worse:
+        return notice.summary
+    metrics = ", ".join(f"{evidence.metric} {effect_text(evidence)}" for evidence in worse)
+    return f"Worse than {worse[0].baseline} by more than is allowed: {metrics}."
+
+
 def _comparisons(notice: Notice) -> list[Block]:
-    """The leading comparison in full and the others in a line each; with a rollback, only what it was about."""
+    """The leading comparison in full and the others in a line each; once it is over or acted on, only what it was about."""
     if not notice.evidence:
         return []
     first, *others = notice.evidence[:MAX_COMPARISONS]
-    if notice.kind == "rollback":
+    if notice.kind == "rollback" or not notice.firing:
         counts = f"{first.n_candidate} requests of {first.candidate} against {first.n_baseline} of {first.baseline}"
         return [_section(escape(f"It was about {_line(first)}, {counts}.", MAX_SECTION))]
-    also = escape("\n".join(_line(evidence) for evidence in others), MAX_FIELD)
+    also = escape("\n".join(_judged(evidence) for evidence in others), MAX_FIELD)
     return [_comparison(first), *([_section(f"*Compared as well*\n{also}")] if others else [])]
 
 
 def _line(evidence: Evidence) -> str:
     return f"{evidence.metric} {effect_text(evidence)}, interval {interval_text(evidence)}"
+
+
+def _judged(evidence: Evidence) -> str:
+    verdict = f": {_VERDICTS[evidence.verdict]}" if evidence.verdict else ""
+    return f"{_line(evidence)}{verdict}"
 
 
 def _comparison(evidence: Evidence) -> Block:
@@ -137,13 +154,17 @@ def _comparison(evidence: Evidence) -> Block:
         "Baseline": evidence.baseline,
         "Window": window,
     }
+    if evidence.allowed is not None:
+        figures["Allowed"] = size_text(evidence.metric, evidence.allowed if (evidence.effect or 0) >= 0 else -evidence.allowed)
     fields = [_text(f"*{name}*\n{escape(value, MAX_FIELD - 20)}") for name, value in figures.items()]
     return {"type": "section", "fields": fields}
 
 
 def _facts(notice: Notice) -> str:
-    shown = ("severity", "project", "alertname")
-    return escape(" · ".join(f"{name} {notice.labels[name]}" for name in shown if name in notice.labels), 300)
+    facts = [f"{name} {notice.labels[name]}" for name in ("severity", "project", "alertname") if name in notice.labels]
+    if notice.kind == "rollback" and "actor" in notice.annotations:
+        facts.append(f"asked for by {notice.annotations['actor']}")
+    return escape(" · ".join(facts), 300)
 
 
 def _links(links: Mapping[str, str], public_url: str | None) -> list[str]:

@@ -140,6 +140,39 @@ def test_the_message_of_a_rollback_says_what_it_was_about() -> None:
     )
 
 
+def test_a_regression_is_told_in_a_sentence_and_a_table() -> None:
+    items = [
+        evidence(metric, effect).model_copy(update={"verdict": verdict, "allowed": allowed})
+        for metric, effect, verdict, allowed in (
+            ("cost.usd", 0.61, "worse", 0.22),
+            ("latency", 0.5, "worse", 0.22),
+            ("errors.rate", 0.043, "not_yet", 0.02),
+        )
+    ]
+    _, opening, table, others, _ = slack.alert_blocks(notice(items=items), PUBLIC)
+    assert opening["text"]["text"] == "Worse than v1 by more than is allowed: cost.usd +61 %, latency +50 %."
+    assert table["fields"][-1]["text"] == "*Allowed*\n+22 %"
+    assert others["text"]["text"].splitlines()[1:] == [
+        "latency +50 %, interval +30 % to +75 % (99.98 %): worse too",
+        "errors.rate +4.3 points, interval -15.7 points to +29.3 points (99.98 %): not certain",
+    ]
+
+
+def test_what_is_over_shows_no_figures_of_now() -> None:
+    _, summary, about, _ = slack.alert_blocks(notice(firing=False, summary="v2 answered none of 39 requests"), PUBLIC)
+    assert summary["text"]["text"] == "v2 answered none of 39 requests"
+    assert about["text"]["text"].startswith("It was about cost.usd +61 %, interval +41 % to +86 %")
+
+
+def test_a_rollback_that_needs_a_person_says_what_to_do() -> None:
+    told = notice(transition="awaiting_approval").model_copy(
+        update={"kind": "rollback", "annotations": {"next_step": "Approve with POST …", "actor": "rule:guard"}}
+    )
+    *_, asked, facts = slack.alert_blocks(told, PUBLIC)
+    assert asked["text"]["text"] == "Approve with POST …"
+    assert "asked for by rule:guard" in facts["elements"][0]["text"]
+
+
 def test_a_group_with_one_firing_alert_fires() -> None:
     body = webhook.payload(envelope(notice(firing=False), notice(labels={"release": "v3"})), None)
     assert body["status"] == "firing"
