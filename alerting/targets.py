@@ -184,8 +184,9 @@ class TargetRegistry:
     def _check_options(self, options: Options) -> None:
         if options.executor == "webhook" and options.webhook not in self._webhooks:
             known = ", ".join(sorted(self._webhooks)) or "none is configured"
+            given = f"webhook {options.webhook!r} is not" if options.webhook else "the executor webhook needs `webhook`,"
             raise TargetRefusedError(
-                "invalid_executor", f"webhook {options.webhook!r} is not one of rollback.webhooks ({known}): add it there"
+                "invalid_executor", f"{given} one of the settings' rollback.webhooks ({known}): name one, or add it there"
             )
         if options.executor != "webhook" and options.webhook is not None:
             raise TargetRefusedError("invalid_executor", "webhook is given, so executor must be webhook")
