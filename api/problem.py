@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from schemas.complaint import Complaint, complaints_of
 from schemas.metrics import UnknownMetricError
 from storage.clickhouse import StoreBusyError, StoreError
 from storage.control import ControlError
@@ -97,42 +99,65 @@ def _unreachable() -> Problem:
 _BY_CODE = {159: _too_slow, 160: _too_slow, 209: _too_slow, 241: _too_large, 158: _too_large, 307: _too_large, 396: _too_large}
 
 
-async def _on_http(request: Request, error: Exception) -> JSONResponse:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if not isinstance(error, Problem):
-        error = Problem(error.status_code, _phrase(error.status_code), _detail(request, error), headers=error.headers)
-    return error.response(request.url.path)
+    if isinstance(error, Problem):
+        return error.response(request.url.path)
+    if error.status_code == 405:
+        return _other_method(request)
+    if error.status_code == 404:
+        return _nothing_there(request)
+    return Problem(error.status_code, _phrase(error.status_code), error.detail, headers=error.headers).response(
+        request.url.path
+    )
 
 
 def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def _detail(request: Request, error: HTTPException) -> str:
-    if error.status_code == 404:
-        return f"There is nothing at {request.url.path}: the routes are listed in /openapi.json."
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow") or "another method"
-        return f"{request.method} is not possible here: use {allowed}."
-    return str(error.detail)
+def _nothing_there(request: Request) -> Response:
+    detail = f"There is nothing at {request.url.path}: the routes are listed in /openapi.json."
+    return Problem(404, _phrase(404), detail).response(request.url.path)
+
+
+def _other_method(request: Request) -> Response:
+    """What the path takes: as the answer to OPTIONS, and with the refusal of any other method."""
+    methods = _allowed(request)
+    if not methods:
+        return _nothing_there(request)
+    headers = {"Allow": ", ".join(methods)}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    detail = f"{request.method} is not possible here: use {' or '.join(methods)}."
+    return Problem(405, _phrase(405), detail, headers=headers).response(request.url.path)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path. What follows a colon is an action, and those are POST: `a:frob` is not the name of a target."""
+    an_action = ":" in request.url.path.rpartition("/")[2]
+    found = []
+    for method in ("POST",) if an_action else ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+            found += ["GET", "HEAD"] if method == "GET" else [method]
+    return found
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    if any(entry["type"] == "json_invalid" for entry in found):
+    if any(entry["type"] == "json_invalid" for entry in error.errors()):
         problem = Problem(400, "The body is not JSON", "Send one JSON document as application/json.", type="malformed-json")
     else:
-        problem = Problem(422, "The request is not valid", _summary(found), type="invalid-request", errors=_pointers(found))
+        problem = invalid_request("The request is not valid", complaints_of(error.errors()))
     return problem.response(request.url.path)
 
 
-def _summary(found: Any) -> str:
-    return "; ".join(f"{'.'.join(map(str, entry['loc'][1:])) or entry['loc'][0]}: {entry['msg']}" for entry in found)
-
-
-def _pointers(found: Any) -> list[dict[str, str]]:
-    return [{**_place(entry["loc"]), "detail": entry["msg"]} for entry in found]
+def invalid_request(title: str, complaints: Sequence[Complaint]) -> Problem:
+    """What is wrong with a request; paths begin with where it is: body, query, path, header."""
+    detail = "; ".join(f"{'.'.join(map(str, one.path[1:])) or one.path[0]}: {one.detail}" for one in complaints)
+    errors = [{**_place(one.path), "detail": one.detail} for one in complaints]
+    return Problem(422, title, detail, type="invalid-request", errors=errors)
 
 
 def _place(location: tuple[str | int, ...]) -> dict[str, str]:
@@ -150,7 +175,7 @@ async def _on_query(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_unknown_metric(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, UnknownMetricError)
-    problem = Problem(404, "No such metric", str(error), type="unknown-metric", near=list(error.near))
+    problem = Problem(404, error.title, str(error), type="unknown-metric", near=list(error.near))
     return problem.response(request.url.path)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "METRICS",
     "USAGE_OPERATIONS",
     "DuplicateMetricError",
+    "IncomparableMetricError",
     "Kind",
     "LookMetric",
     "Metric",
@@ -114,9 +115,21 @@ _BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 class UnknownMetricError(LookupError):
     """No such metric; `near` holds names that resemble it."""
 
+    title = "No such metric"
+
     def __init__(self, name: str, near: tuple[str, ...]) -> None:
         hint = f"did you mean {' or '.join(near)}?" if near else "GET /v1/metrics lists them."
         super().__init__(f"there is no metric {name[:100]!r}: {hint}")
+        self.near = near
+
+
+class IncomparableMetricError(UnknownMetricError):
+    """The metric exists, and has no value for each request; `near` holds those that do."""
+
+    title = "Releases cannot be compared by this metric"
+
+    def __init__(self, name: str, near: tuple[str, ...]) -> None:
+        LookupError.__init__(self, f"releases cannot be compared by {name}: use one of {', '.join(near)}")
         self.near = near
 
 
@@ -160,9 +173,9 @@ def find_comparable(name: str) -> Metric:
     """The metric called `name`, when releases can be compared by it.
 
     Raises:
-        UnknownMetricError: with the comparable names.
+        UnknownMetricError: with names near to it; an `IncomparableMetricError` has the comparable ones.
     """
-    metric = _BY_NAME.get(name)
-    if metric is None or not metric.comparable:
-        raise UnknownMetricError(name, tuple(known.name for known in catalogue() if known.comparable))
+    metric = find_metric(name)
+    if not metric.comparable:
+        raise IncomparableMetricError(name, tuple(known.name for known in catalogue() if known.comparable))
     return metric

@@ -87,8 +87,8 @@ def _rules(
             rule = parse_rule(entry, channels)
         except InvalidRuleError as error:
             found += [
-                _Finding(_line(root, ("rules", place, *problem.path)), _text(entry, place, problem.path, problem.detail))
-                for problem in error.problems
+                _Finding(_line(root, ("rules", place, *one.path)), _text(entry, place, one.path, one.detail))
+                for one in error.complaints
             ]
             continue
         if rule.name in {known.name for known in rules}:

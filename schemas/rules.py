@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
+from schemas.complaint import Complaint, InvalidValueError, complaints_of, near
 from schemas.duration import Duration
-from schemas.metrics import Metric, UnknownMetricError, catalogue, find_metric
+from schemas.metrics import Metric, UnknownMetricError, find_comparable, find_metric
+from schemas.patterns import LABEL_NAME, RULE_NAME
 
 Severity = Literal["info", "warning", "critical"]
 Direction = Literal["above", "below"]
@@ -22,7 +25,7 @@ EVERY_TARGET = "*"
 GUARDED_METRICS = ("cost.usd", "tokens.output", "latency", "errors.rate")
 
 Label = Annotated[str, Field(min_length=1, max_length=256)]
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,62}$")]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Margin = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 
@@ -37,7 +40,7 @@ class BaseRule(BaseModel):
         frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    name: Annotated[str, Field(pattern=RULE_NAME)]
     description: Annotated[str, Field(max_length=1000)] = ""
     enabled: bool = True
     severity: Severity = "warning"
@@ -180,9 +183,7 @@ class RegressionRule(BaseRule):
     @classmethod
     def _comparable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if not _known(name).comparable:
-                usable = ", ".join(metric.name for metric in catalogue() if metric.comparable)
-                raise ValueError(f"releases cannot be compared by {name}: use one of {usable}")
+            _known(name, find_comparable)
         if len(set(names)) < len(names):
             raise ValueError("a metric is named twice: name each once")
         return names
@@ -213,21 +214,8 @@ RULE_KINDS: dict[str, type[ThresholdRule] | type[RegressionRule]] = {
 }
 
 
-class RuleProblem(BaseModel):
-    """One thing wrong with a rule: `path` leads to the member (`filters.region`), `detail` names the fix."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: tuple[str | int, ...]
-    detail: str
-
-
-class InvalidRuleError(ValueError):
-    """A rule cannot be used; `problems` holds everything that is wrong with it."""
-
-    def __init__(self, problems: tuple[RuleProblem, ...]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, p.path)) or 'rule'}: {p.detail}" for p in problems))
-        self.problems = problems
+class InvalidRuleError(InvalidValueError):
+    """A rule cannot be used."""
 
 
 def parse_rule(data: object, channels: Collection[str] | None = None) -> Rule:
@@ -240,11 +228,12 @@ def parse_rule(data: object, channels: Collection[str] | None = None) -> Rule:
         raise _invalid((), "a rule is a mapping with kind, name and the rest")
     model = RULE_KINDS.get(str(data.get("kind")))
     if model is None:
-        raise _invalid(("kind",), f"kind must be {' or '.join(RULE_KINDS)}, not {data.get('kind')!r}")
+        given = f", not {data['kind']!r}" if "kind" in data else ""
+        raise _invalid(("kind",), f"kind must be {' or '.join(RULE_KINDS)}{given}")
     try:
         rule = model.model_validate(data)
     except ValidationError as error:
-        raise InvalidRuleError(tuple(_problem(entry, model) for entry in error.errors())) from error
+        raise InvalidRuleError(_complaint(entry, model) for entry in error.errors()) from error
     _known_channels(rule, channels)
     return rule
 
@@ -261,12 +250,12 @@ def revision_of(rule: Rule) -> str:
 
 
 def _invalid(path: tuple[str | int, ...], detail: str) -> InvalidRuleError:
-    return InvalidRuleError((RuleProblem(path=path, detail=detail),))
+    return InvalidRuleError([Complaint(path, detail)])
 
 
-def _known(name: str) -> Metric:
+def _known(name: str, find: Callable[[str], Metric] = find_metric) -> Metric:
     try:
-        return find_metric(name)
+        return find(name)
     except UnknownMetricError as error:
         raise ValueError(str(error)) from error
 
@@ -286,11 +275,9 @@ def _known_channels(rule: Rule, channels: Collection[str] | None) -> None:
             raise _invalid(("channels", place), f"there is no channel {name!r}: {known} (alerting.channels)")
 
 
-def _problem(entry: Any, model: type[BaseModel]) -> RuleProblem:
-    path = tuple(entry["loc"])
-    detail = str(entry["msg"]).removeprefix("Value error, ")
-    if entry["type"] == "extra_forbidden":
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        near = get_close_matches(str(path[-1]), names, n=1, cutoff=0.5)
-        detail = f"no such setting: {f'did you mean {near[0]}?' if near else 'use one of ' + ', '.join(names)}"
-    return RuleProblem(path=path, detail=detail)
+def _complaint(entry: ErrorDetails, model: type[BaseModel]) -> Complaint:
+    (complaint,) = complaints_of([entry])
+    if entry["type"] != "extra_forbidden":
+        return complaint
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return Complaint(complaint.path, f"no such setting: {near(str(complaint.path[-1]), names)}")

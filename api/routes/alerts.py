@@ -29,6 +29,7 @@ from schemas.api.alerts import (
     SilenceRequest,
     StandingAnswer,
 )
+from schemas.patterns import ALERT_ID, SILENCE_ID
 from storage.alerts import AlertRow, find_alert, list_alerts, read_state, read_transitions
 from storage.audit import record
 from storage.deliveries import ChannelRow, Delivery, change_channel, find_delivery, list_channels, list_deliveries
@@ -42,8 +43,8 @@ Controller = Annotated[Principal, Depends(authorise("control"))]
 Admin = Annotated[Principal, Depends(authorise("admin"))]
 Parts = Annotated[Services, Depends(services)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-AlertId = Annotated[str, Path(pattern=r"^al_[0-9a-f]{1,29}$")]
-SilenceId = Annotated[str, Path(pattern=r"^si_[0-9a-f]{1,29}$")]
+AlertId = Annotated[str, Path(pattern=ALERT_ID)]
+SilenceId = Annotated[str, Path(pattern=SILENCE_ID)]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Text = Annotated[str | None, Query(max_length=128)]
 
@@ -55,7 +56,7 @@ async def list_latest(
     state: AlertState | None = None,
     target: Text = None,
     rule: Text = None,
-    before: Annotated[str | None, Query(pattern=r"^al_[0-9a-f]{1,29}$", description="`next` of the page before.")] = None,
+    before: Annotated[str | None, Query(pattern=ALERT_ID, description="`next` of the page before.")] = None,
     limit: Limit = 100,
 ) -> AlertList:
     """The latest alerts, newest first."""

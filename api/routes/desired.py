@@ -13,6 +13,7 @@ from api.routes.targets import IfNoneMatch, TargetName
 from api.services import Services, services
 from schemas.api.targets import DesiredState
 from schemas.duration import Duration
+from schemas.patterns import GATEWAY_ID
 from storage.keys import Principal
 from storage.targets import Target
 
@@ -31,7 +32,7 @@ async def read_desired(
     if_none_match: IfNoneMatch = None,
     wait: Annotated[Duration | None, Query(description="Wait this long for a change, such as 30s; at most 60s.")] = None,
     x_gateway_id: Annotated[
-        str | None, Header(pattern=r"^[!-~]{1,128}$", description="Tells the replicas of a gateway apart.")
+        str | None, Header(pattern=GATEWAY_ID, description="Tells the replicas of a gateway apart.")
     ] = None,
 ) -> DesiredState:
     """What to serve. Send the ETag that you serve as If-None-Match: a rollback counts it as taken up by you."""

@@ -33,6 +33,7 @@ from schemas.api.feedback import (
     ReviewQueue,
 )
 from schemas.metrics import catalogue
+from schemas.patterns import IDEMPOTENCY_KEY
 from schemas.score_metrics import THUMBS, is_bad
 from schemas.settings import Settings
 from storage.feedback import (
@@ -54,7 +55,7 @@ router = APIRouter(tags=["feedback"])
 Sender = Annotated[Principal, Depends(authorise("feedback"))]
 IdempotencyKey = Annotated[
     str | None,
-    Header(pattern=r"^[ -~]{1,256}$", description="The same key and body again store nothing twice."),
+    Header(pattern=IDEMPOTENCY_KEY, description="The same key and body again store nothing twice."),
 ]
 
 

@@ -18,6 +18,7 @@ from api.problem import Problem
 from api.reporting import Reporter, links_of, schedule_of
 from api.services import Services, services
 from schemas.api.reports import ReportAnswer, ReportLinks, ReportList, ReportRequest, ScheduleAnswer, ScheduleRequest
+from schemas.patterns import REPORT_ID
 from storage.audit import record
 from storage.keys import Principal
 from storage.reports import (
@@ -35,7 +36,6 @@ router = APIRouter(tags=["reports"])
 Reader = Annotated[Principal, Depends(authorise("read"))]
 Controller = Annotated[Principal, Depends(authorise("control"))]
 Parts = Annotated[Services, Depends(services)]
-REPORT_ID = r"^rp_[0-9a-f]{1,29}$"
 ReportId = Annotated[str, Path(pattern=REPORT_ID)]
 
 WEEK = timedelta(days=7)

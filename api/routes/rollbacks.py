@@ -19,7 +19,7 @@ from schemas.api.rollbacks import (
     State,
     TransitionAnswer,
 )
-from schemas.api.targets import NAME
+from schemas.patterns import AUDIT_SUBJECT, NAME, ROLLBACK_ID
 from storage.audit import AuditEntry, read_audit
 from storage.keys import Principal
 from storage.rollbacks import Rollback, Transition
@@ -29,7 +29,6 @@ router = APIRouter(tags=["rollbacks"])
 Reader = Annotated[Principal, Depends(authorise("read"))]
 Controller = Annotated[Principal, Depends(authorise("control"))]
 Parts = Annotated[Services, Depends(services)]
-ROLLBACK_ID = r"^rb_[0-9a-f]{1,29}$"
 RollbackId = Annotated[str, Path(pattern=ROLLBACK_ID)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -93,7 +92,7 @@ async def read_rollback_audit(rollback_id: RollbackId, principal: Reader, parts:
 async def list_audit(
     principal: Reader,
     parts: Parts,
-    subject: Annotated[str | None, Query(pattern=r"^[ -~]{1,384}$", description="Such as target:assistant.")] = None,
+    subject: Annotated[str | None, Query(pattern=AUDIT_SUBJECT, description="Such as target:assistant.")] = None,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before.")] = None,
     limit: Limit = 100,
 ) -> AuditList:

@@ -16,7 +16,7 @@ from alerting.rulebook import remove, replace
 from alerting.states import AlertState, decide, initial
 from api.auth import authorise
 from api.conditions import caller_of
-from api.problem import Problem
+from api.problem import Problem, invalid_request
 from api.services import Services, services
 from schemas.api.rules import (
     BacktestAnswer,
@@ -30,6 +30,8 @@ from schemas.api.rules import (
     RuleTestAnswer,
     RuleTestRequest,
 )
+from schemas.complaint import Complaint
+from schemas.patterns import RULE_NAME
 from schemas.rules import InvalidRuleError, RegressionRule, Rule, dump_rule, parse_rule
 from storage.alerts import read_states
 from storage.audit import record
@@ -42,7 +44,7 @@ router = APIRouter(tags=["rules"])
 Reader = Annotated[Principal, Depends(authorise("read"))]
 Controller = Annotated[Principal, Depends(authorise("control"))]
 Parts = Annotated[Services, Depends(services)]
-Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Name = Annotated[str, Path(pattern=RULE_NAME)]
 
 
 @router.get("/v1/rules")
@@ -136,7 +138,7 @@ async def replay(body: BacktestRequest, principal: Reader, parts: Parts) -> Back
 
 async def _chosen(body: RuleChoice, principal: Principal, parts: Services) -> tuple[StoredRule | None, Rule]:
     if body.rule is not None:
-        return None, _checked(body.rule, parts)
+        return None, _checked(body.rule, parts, "rule")
     assert body.name is not None
     name = body.name
     stored = await parts.control.read(lambda connection: _require(connection, principal, name))
@@ -195,12 +197,13 @@ def _shown(stored: StoredRule) -> RuleAnswer:
     )
 
 
-def _checked(rule: Rule, parts: Services) -> Rule:
-    """The rule, once its channels are known to exist."""
+def _checked(rule: Rule, parts: Services, *member: str) -> Rule:
+    """The rule, once its channels are known to exist; `member` is the body's that holds it."""
     try:
         return parse_rule(dump_rule(rule), [channel.name for channel in parts.settings.alerting.channels])
     except InvalidRuleError as error:
-        raise Problem(422, "The rule is not valid", str(error), type="invalid-request") from error
+        found = [Complaint(("body", *member, *one.path), one.detail) for one in error.complaints]
+        raise invalid_request("The rule is not valid", found) from error
 
 
 def _require(connection: Connection, principal: Principal, name: str) -> StoredRule:

@@ -13,7 +13,6 @@ from api.routes.rollbacks import answer_of as rollback_answer_of
 from api.services import Services, services
 from schemas.api.rollbacks import RollbackAnswer, RollbackRequest
 from schemas.api.targets import (
-    NAME,
     PromotionRequest,
     ReleaseAnswer,
     ReleaseList,
@@ -22,6 +21,7 @@ from schemas.api.targets import (
     TargetList,
     TargetRequest,
 )
+from schemas.patterns import IDEMPOTENCY_KEY, NAME
 from storage.keys import Principal
 from storage.rollbacks import OPEN
 from storage.targets import Release, Target
@@ -36,7 +36,7 @@ IfMatch = Annotated[str | None, Header(description="The ETag of the target: refu
 IfNoneMatch = Annotated[str | None, Header(description="The ETag known: answer 304 when it is still that.")]
 IdempotencyKey = Annotated[
     str | None,
-    Header(pattern=r"^[ -~]{1,256}$", description="The same key and body again return the same rollback."),
+    Header(pattern=IDEMPOTENCY_KEY, description="The same key and body again return the same rollback."),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.evidence import Evidence
 from schemas.instant import Instant
 
@@ -125,7 +125,7 @@ class ChannelList(Answer):
     channels: list[ChannelAnswer]
 
 
-class SilenceRequest(Answer):
+class SilenceRequest(Body):
     """Alerts whose labels equal every matcher are not told until then; those over by then, never."""
 
     matchers: Annotated[dict[Label, Label], Field(min_length=1, max_length=20)]

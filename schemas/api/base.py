@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+from schemas.complaint import refuse_unknown
 
 
 def rfc3339(time: datetime) -> str:
@@ -20,6 +22,23 @@ class Answer(BaseModel):
     """A body of the API; frozen, and without members it does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Body(BaseModel):
+    """What is sent to the API; a member that it does not name is refused with those it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        refuse_unknown(given, accepted(cls), "member")
+        return given
+
+
+def accepted(model: type[BaseModel]) -> list[str]:
+    """The names that a model is sent."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 class FieldProblem(BaseModel):

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
+from schemas.patterns import TEXT
 
 # PostgreSQL keeps no NUL in text.
-Service = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$", description="As the spans name it.")]
+Service = Annotated[str, Field(max_length=256, pattern=TEXT, description="As the spans name it.")]
 
 
-class CalibrationRequest(Answer):
+class CalibrationRequest(Body):
     """Which service's feedback to learn from."""
 
     service: Service

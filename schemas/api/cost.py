@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.api.metrics import Window
 from schemas.api.queries import GroupBy, UsageParameters
 from schemas.duration import Duration
@@ -60,7 +60,7 @@ class BudgetKey(BaseModel):
         return self
 
 
-class BudgetRequest(BudgetKey):
+class BudgetRequest(BudgetKey, Body):
     """A monthly budget in US dollars."""
 
     usd_per_month: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]

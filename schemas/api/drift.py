@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.api.queries import Parameters, RangeParameters, Text
 from schemas.drift import DriftPart, Verdict
 from schemas.instant import Instant
+from schemas.patterns import REFERENCE_ID, TEXT
 
-Label = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
-ReferenceId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Label = Annotated[str, Field(max_length=1000, pattern=TEXT)]
+ReferenceId = Annotated[str, Field(pattern=REFERENCE_ID)]
 
 
 class StreamLabels(Answer):
@@ -161,10 +162,8 @@ class ReferenceList(Answer):
     references: list[ReferenceAnswer]
 
 
-class ReferenceRequest(BaseModel):
+class ReferenceRequest(Body):
     """Pin a range as reference, or let the latest units be it and roll on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     part: DriftPart
     service: Label = ""

@@ -6,18 +6,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, RootModel, model_validator
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.api.queries import RangeParameters, SpanId, Text, TraceId, set_of
+from schemas.patterns import FEEDBACK_ID, JUDGED_NAME
 
 MAX_ITEMS = 100
 MAX_CUT = 20_000
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,62}$", description="What is judged: toxicity, grounding, thumbs, …")]
+Name = Annotated[str, Field(pattern=JUDGED_NAME, description="What is judged: toxicity, grounding, thumbs, …")]
 Part = Literal["prompt", "completion", "query", ""]
-Id = Annotated[str, Field(pattern=r"^[ -~]{1,128}$", description="Yours; the same id again replaces what it said.")]
+Id = Annotated[str, Field(pattern=FEEDBACK_ID, description="Yours; the same id again replaces what it said.")]
 
 
-class FeedbackBody(Answer):
+class FeedbackBody(Body):
     """One judgement. Say at least one of thumbs, flagged, value, label, correction and comment."""
 
     trace_id: TraceId

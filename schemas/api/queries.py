@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from schemas.api.base import accepted
+from schemas.complaint import refuse_unknown
 from schemas.duration import Duration
 from schemas.instant import Instant
 from schemas.metrics import ALL_DIMENSIONS, DIMENSIONS_BY_SCOPE
+from schemas.patterns import SPAN_ID, TRACE_ID
 
-TraceId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$", description="32 hex digits.")]
-SpanId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{16}$", description="16 hex digits.")]
+TraceId = Annotated[str, Field(pattern=TRACE_ID, description="32 hex digits.")]
+SpanId = Annotated[str, Field(pattern=SPAN_ID, description="16 hex digits.")]
 Text = Annotated[str, Field(max_length=1000)]
 
 
@@ -25,10 +27,7 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, given: Any) -> Any:
-        names = [field.alias or name for name, field in cls.model_fields.items()]
-        unknown = [name for name in given if name not in names] if isinstance(given, Mapping) else []
-        if unknown:
-            raise ValueError(f"there is no parameter {unknown[0][:100]!r}: use {', '.join(names)}")
+        refuse_unknown(given, accepted(cls), "parameter")
         return given
 
 

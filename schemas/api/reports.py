@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from schemas.analysis import Weekday, known_zone
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.instant import Instant
 
 
-class ReportRequest(BaseModel):
+class ReportRequest(Body):
     """The range of a report. What it is compared with lies whole weeks earlier."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     start: Instant | None = Field(None, alias="from", description="RFC 3339 or epoch milliseconds; unset: a week before `to`.")
     end: Instant | None = Field(None, alias="to", description="RFC 3339 or epoch milliseconds, excluded; unset: now.")
@@ -48,10 +46,8 @@ class ReportList(Answer):
     next: str | None = Field(description="`before` of the next page; null: this is the last.")
 
 
-class ScheduleRequest(BaseModel):
+class ScheduleRequest(Body):
     """The project's own schedule; what is left out or null follows the settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool | None = None
     weekday: Weekday | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.api.targets import Generation, Name, Text
 from schemas.evidence import Evidence
 
@@ -25,7 +25,7 @@ State = Literal[
 ]
 
 
-class RollbackRequest(Answer):
+class RollbackRequest(Body):
     """Go back to an earlier release."""
 
     to: Name | None = Field(None, description="The release to restore; unset: the one that the current release replaced.")
@@ -37,7 +37,7 @@ class RollbackRequest(Answer):
     expected_generation: Generation | None = None
 
 
-class AbortRequest(Answer):
+class AbortRequest(Body):
     """Why a proposed rollback shall not be."""
 
     reason: Annotated[Text, Field(min_length=1)]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
-from schemas.api.base import Answer, Time
+from schemas.api.base import Answer, Body, Time
 from schemas.duration import Duration
 from schemas.evidence import Evidence
 from schemas.instant import Instant
-from schemas.rules import RegressionRule, ThresholdRule
+from schemas.patterns import RULE_NAME
+from schemas.rules import RegressionRule, ThresholdRule, parse_rule
 
-RuleBody = Annotated[ThresholdRule | RegressionRule, Field(discriminator="kind")]
-RuleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+def _rule(given: Any) -> Any:
+    return given if isinstance(given, ThresholdRule | RegressionRule) else parse_rule(given)
+
+
+# Read like one of the file, so that mistakes are told in the same words.
+RuleBody = Annotated[ThresholdRule | RegressionRule, Discriminator("kind"), BeforeValidator(_rule)]
+RuleName = Annotated[str, Field(pattern=RULE_NAME)]
 Signal = Literal["breach", "between", "clear", "unsure", "missing", "failed"]
 
 
@@ -34,7 +41,7 @@ class RuleList(Answer):
     rules: list[RuleAnswer]
 
 
-class RuleChoice(Answer):
+class RuleChoice(Body):
     """A rule that exists, by name, or one that need not exist yet."""
 
     name: RuleName | None = None

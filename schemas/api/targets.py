@@ -6,13 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from schemas.api.base import Answer, Time
-
-NAME = r"^[A-Za-z0-9._-]{1,128}$"
+from schemas.api.base import Answer, Body, Time
+from schemas.patterns import NAME, TEXT
 
 Name = Annotated[str, Field(pattern=NAME)]
-# PostgreSQL keeps no NUL in text.
-Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(max_length=2000, pattern=TEXT)]
 Generation = Annotated[int, Field(ge=0, description="Refuse (412) when the target is at another generation by now.")]
 Weights = Annotated[dict[str, float], Field(description="Percent of the traffic by release; they add up to 100.")]
 
@@ -49,7 +47,7 @@ class TargetList(Answer):
     targets: list[TargetAnswer]
 
 
-class TargetRequest(Answer):
+class TargetRequest(Body):
     """How a target is to be rolled back."""
 
     executor: Literal["desired", "webhook"] = "desired"
@@ -57,7 +55,7 @@ class TargetRequest(Answer):
     mode: Literal["dry_run", "approve", "auto"] | None = None
 
 
-class ReleaseRequest(Answer):
+class ReleaseRequest(Body):
     """A release: its name, and whatever describes it (a prompt, a commit, parameters)."""
 
     release: Name
@@ -82,7 +80,7 @@ class ReleaseList(Answer):
     releases: list[ReleaseAnswer]
 
 
-class PromotionRequest(Answer):
+class PromotionRequest(Body):
     """A release and its share of the traffic; the other releases share the rest as they did."""
 
     release: Name

@@ -126,6 +126,25 @@ async def test_bad_rules_are_refused_with_the_fix(api: Api, change: dict[str, An
     assert fix in answer.text
 
 
+async def test_each_mistake_of_a_rule_is_pointed_at(api: Api) -> None:
+    wrong = {"name": "slow", "kind": "threshold", "metric": "cost.us", "threshold": "high", "chanels": ["ops"]}
+    async with api.client() as client:
+        posted = (await client.post("/v1/rules", json=wrong)).json()
+        tested = (await client.post("/v1/rules:test", json={"rule": wrong})).json()
+        channel = (await client.post("/v1/rules:test", json={"rule": {**SLOW, "channels": ["pager"]}})).json()
+        nameless = (await client.post("/v1/rules", json={"name": "slow"})).json()
+        typo = (await client.post("/v1/rules:test", json={"rul": SLOW})).json()
+    assert posted["errors"] == [
+        {"pointer": "#/metric", "detail": "there is no metric 'cost.us': did you mean cost.usd or cost.unpriced?"},
+        {"pointer": "#/threshold", "detail": "must be a number"},
+        {"pointer": "#/chanels", "detail": "no such setting: did you mean channels?"},
+    ]
+    assert [entry["pointer"] for entry in tested["errors"]] == ["#/rule/metric", "#/rule/threshold", "#/rule/chanels"]
+    assert [entry["pointer"] for entry in channel["errors"]] == ["#/rule/channels/0"]
+    assert nameless["detail"] == "kind: kind must be threshold or regression"
+    assert typo["errors"] == [{"pointer": "#/rul", "detail": "there is no member 'rul': did you mean rule?"}]
+
+
 async def test_a_rule_is_tested_without_storing_anything(api: Api) -> None:
     await regression(api)
     async with api.client() as client:

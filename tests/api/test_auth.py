@@ -161,6 +161,32 @@ async def test_errors_are_problems(front: Front) -> None:
     assert "use GET" in body["detail"]
 
 
+async def test_a_path_says_which_methods_it_takes(front: Front) -> None:
+    for path, allowed in (
+        ("/v1/rules", "GET, HEAD, POST"),
+        ("/v1/rules/slow", "GET, HEAD, PUT, DELETE"),
+        ("/v1/targets/support:promote", "POST"),
+        ("/openapi.json", "GET, HEAD"),
+    ):
+        options = await front.client.options(path)
+        assert (options.status_code, options.headers["allow"], options.content) == (204, allowed, b"")
+        refused = await front.client.request("PATCH", path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+        assert refused.headers["content-type"] == "application/problem+json"
+    for method in ("POST", "OPTIONS"):
+        unknown = await front.client.request(method, "/v1/targets/support:rolback")
+        assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_head_is_get_without_the_body(front: Front) -> None:
+    whole = await front.client.get("/v1/metrics")
+    head = await front.client.head("/v1/metrics")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
+    assert (await front.client.head("/v1/nothing")).status_code == 404
+    assert (await front.client.head("/v1/rules:test")).status_code == 405
+
+
 async def test_a_malformed_body_is_a_problem(services: Services) -> None:
     key = await new_key(services, "ours", "control")
     async with writing_client(services, Authorization=f"Bearer {key}") as client:

@@ -99,6 +99,13 @@ async def test_bad_input(front: Front) -> None:
     ):
         problem = await front.refused(status, "/v1/compare", **{**asked, **change})
         assert problem["type"] == f"urn:tracewarden:{kind}"
+    incomparable = await front.refused(404, "/v1/compare", **{**asked, "metric": "latency.p95"})
+    assert incomparable["title"] == "Releases cannot be compared by this metric"
+    assert incomparable["detail"].startswith("releases cannot be compared by latency.p95: use one of errors.rate, latency, ")
+    near = await front.refused(404, "/v1/compare", **{**asked, "metric": "cost.us"})
+    assert near["detail"].endswith("did you mean cost.usd or cost.unpriced?")
+    unknown = await front.refused(422, "/v1/compare", **{**asked, "margin": "0.5"})
+    assert unknown["errors"][0]["parameter"] == "margin"
     del asked["target"]
     problem = await front.refused(422, "/v1/compare", **asked)
     assert problem["errors"][0]["parameter"] == "target"
