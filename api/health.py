@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.problem import install_problems
 from schemas.instruments import Instruments
 
 PROBE_TIMEOUT_S = 3.0
@@ -51,6 +52,7 @@ def health_app(dependencies: Sequence[Dependency], instruments: Instruments) -> 
     """The application of a role that has no API of its own."""
     app = FastAPI(title="Tracewarden", openapi_url=None)
     app.include_router(health_router(dependencies, instruments))
+    install_problems(app)
     return app
 
 

@@ -117,7 +117,8 @@ def _phrase(status: int) -> str:
 
 
 def _nothing_there(request: Request) -> Response:
-    detail = f"There is nothing at {request.url.path}: the routes are listed in /openapi.json."
+    listed = f": the routes are listed in {request.app.openapi_url}" if request.app.openapi_url else ""
+    detail = f"There is nothing at {request.url.path}{listed}."
     return Problem(404, _phrase(404), detail).response(request.url.path)
 
 
@@ -149,8 +150,19 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     if any(entry["type"] == "json_invalid" for entry in error.errors()):
         problem = Problem(400, "The body is not JSON", "Send one JSON document as application/json.", type="malformed-json")
     else:
-        problem = invalid_request("The request is not valid", complaints_of(error.errors()))
+        complaints = [_as_sent(complaint, error.body) for complaint in complaints_of(error.errors())]
+        problem = invalid_request("The request is not valid", complaints)
     return problem.response(request.url.path)
+
+
+def _as_sent(complaint: Complaint, body: Any) -> Complaint:
+    """The complaint of the body as it came: none at all, or one thing where a list is taken as well."""
+    where, *path = complaint.path
+    if where == "body" and not path and body is None:
+        return Complaint(("body",), "is required: send a JSON object")
+    if where == "body" and path[:1] == [0] and isinstance(body, dict):
+        return Complaint(("body", *path[1:]), complaint.detail)
+    return complaint
 
 
 def invalid_request(title: str, complaints: Sequence[Complaint]) -> Problem:

@@ -75,6 +75,10 @@ def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
+def _number(bound: object) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
 def _pattern(context: Mapping[str, Any]) -> str:
     pattern = context["pattern"]
     return f"must be {MEANINGS.get(pattern, 'another text')} (pattern {pattern})"
@@ -99,10 +103,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_long": lambda context: f"must have at most {_counted(context['max_length'], 'character', 'characters')}",
     "too_short": lambda context: f"must have at least {_counted(context['min_length'], 'entry', 'entries')}",
     "too_long": lambda context: f"must have at most {_counted(context['max_length'], 'entry', 'entries')}",
-    "greater_than": lambda context: f"must be greater than {context['gt']}",
-    "greater_than_equal": lambda context: f"must be at least {context['ge']}",
-    "less_than": lambda context: f"must be less than {context['lt']}",
-    "less_than_equal": lambda context: f"must be at most {context['le']}",
+    "greater_than": lambda context: f"must be greater than {_number(context['gt'])}",
+    "greater_than_equal": lambda context: f"must be at least {_number(context['ge'])}",
+    "less_than": lambda context: f"must be less than {_number(context['lt'])}",
+    "less_than_equal": lambda context: f"must be at most {_number(context['le'])}",
     "finite_number": _always("must be a finite number"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _always("must be a whole number")),
     **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), _always("must be a number")),

@@ -134,6 +134,7 @@ async def test_each_mistake_of_a_rule_is_pointed_at(api: Api) -> None:
         channel = (await client.post("/v1/rules:test", json={"rule": {**SLOW, "channels": ["pager"]}})).json()
         nameless = (await client.post("/v1/rules", json={"name": "slow"})).json()
         typo = (await client.post("/v1/rules:test", json={"rul": SLOW})).json()
+        bodiless = (await client.post("/v1/rules:test")).json()
     assert posted["errors"] == [
         {"pointer": "#/metric", "detail": "there is no metric 'cost.us': did you mean cost.usd or cost.unpriced?"},
         {"pointer": "#/threshold", "detail": "must be a number"},
@@ -142,6 +143,7 @@ async def test_each_mistake_of_a_rule_is_pointed_at(api: Api) -> None:
     assert [entry["pointer"] for entry in tested["errors"]] == ["#/rule/metric", "#/rule/threshold", "#/rule/chanels"]
     assert [entry["pointer"] for entry in channel["errors"]] == ["#/rule/channels/0"]
     assert nameless["detail"] == "kind: kind must be threshold or regression"
+    assert bodiless["errors"] == [{"pointer": "#", "detail": "is required: send a JSON object"}]
     assert typo["errors"] == [{"pointer": "#/rul", "detail": "there is no member 'rul': did you mean rule?"}]
 
 

@@ -151,7 +151,7 @@ async def test_what_a_judgement_means(giver: Giver, sent: dict[str, Any], stored
         ({"thumbs": "sideways"}, "'up' or 'down'"),
         ({"thumbs": "up", "trace_id": "zz"}, "pattern"),
         ({"name": "Toxic; DROP", "value": 1}, "pattern"),
-        ({"name": "x", "value": 1e300}, "less than or equal"),
+        ({"name": "x", "value": 1e300}, "must be at most 1e+12"),
         ({"comment": "x" * 10_001}, "at most 10000"),
         ({"thumbs": "up", "project": "theirs"}, "there is no member 'project'"),
     ],
@@ -159,6 +159,13 @@ async def test_what_a_judgement_means(giver: Giver, sent: dict[str, Any], stored
 async def test_bad_feedback(giver: Giver, body: dict[str, Any], detail: str) -> None:
     problem = await giver.send({**about(1), **body}, status=422)
     assert detail in json.dumps(problem)
+
+
+async def test_a_mistake_is_pointed_at_where_it_was_sent(giver: Giver) -> None:
+    for body, pointer in ((about(1, thums="up"), "#/thums"), ([about(1, thumbs="up"), about(1, thums="up")], "#/1/thums")):
+        answer = await giver.client.post("/v1/feedback", json=body)
+        found = {"pointer": pointer, "detail": "there is no member 'thums': did you mean thumbs?"}
+        assert (answer.status_code, answer.json()["errors"]) == (422, [found])
 
 
 async def test_bounds_and_scopes(giver: Giver) -> None:

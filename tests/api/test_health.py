@@ -57,6 +57,13 @@ async def test_a_process_that_is_not_ready_is_alive_and_says_why(unready: httpx.
     assert "hunter2" not in answer.text
 
 
+async def test_errors_of_a_role_without_an_api_are_problems_too(unready: httpx.AsyncClient) -> None:
+    for method, path, status in (("GET", "/v1/spans", 404), ("POST", "/readyz", 405)):
+        answer = await unready.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert "openapi" not in answer.text
+
+
 async def test_a_ready_process_answers_200() -> None:
     async with client(health_app([Dependency("store", fine)], Instruments())) as http:
         answer = await http.get("/readyz")
