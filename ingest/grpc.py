@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
@@ -23,6 +26,7 @@ from storage.control import ControlError
 TRANSPORT = "grpc"
 Context = grpc.aio.ServicerContext[ExportTraceServiceRequest, ExportTraceServiceResponse]
 _GRACE_S = 5
+_CONTROL_RETRY_S = 5
 
 
 class OtlpGrpcReceiver(TraceServiceServicer):
@@ -77,9 +81,13 @@ class OtlpGrpcReceiver(TraceServiceServicer):
             code = grpc.StatusCode.UNAUTHENTICATED if error.status == 401 else grpc.StatusCode.PERMISSION_DENIED
             return await self._refuse(context, code, "unauthenticated", str(error))
         except OverloadedError as error:
-            return await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", str(error))
-        except (TraceLogError, ControlError) as error:
-            return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "log_unavailable", str(error))
+            return await self._refuse(
+                context, grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", str(error), error.retry_after_s
+            )
+        except TraceLogError as error:
+            return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "log_unavailable", str(error), error.retry_after_s)
+        except ControlError as error:
+            return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "keys_unavailable", str(error), _CONTROL_RETRY_S)
         except RefusedRecordError as error:
             return await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "refused", str(error))
         response = ExportTraceServiceResponse()
@@ -94,10 +102,19 @@ class OtlpGrpcReceiver(TraceServiceServicer):
             reservation.grow(request.ByteSize())
             return await self._receiver.receive(principal.project, request, TRANSPORT)
 
-    async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> ExportTraceServiceResponse:
+    async def _refuse(
+        self, context: Context, code: grpc.StatusCode, reason: str, message: str, retry_after_s: int | None = None
+    ) -> ExportTraceServiceResponse:
         self._instruments.requests_rejected.labels(TRANSPORT, reason).inc()
-        await context.abort(code, message)
+        await context.abort(code, message, () if retry_after_s is None else _retry_info(code, message, retry_after_s))
         raise AssertionError("abort raises")
+
+
+def _retry_info(code: grpc.StatusCode, message: str, after_s: int) -> tuple[tuple[str, bytes], ...]:
+    """Trailing metadata that says when to send again. OTLP's clients drop what RESOURCE_EXHAUSTED refuses without it."""
+    status = Status(code=code.value[0], message=message)
+    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=after_s)))
+    return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 def _metadata(context: Context) -> dict[str, str]:

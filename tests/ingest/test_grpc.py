@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
+from typing import cast
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
@@ -35,6 +38,14 @@ async def export(stub: Stub, *metadata: tuple[str, str], spans: int = 2) -> Expo
     request = ExportTraceServiceRequest(resource_spans=[make_span() for _ in range(spans)])
     answer: ExportTraceServiceResponse = await stub.Export(request, metadata=metadata)
     return answer
+
+
+def retry_delay_s(error: grpc.aio.AioRpcError) -> int:
+    """When the server asks to be tried again; without it OTLP's clients drop what is refused for lack of resources."""
+    info = RetryInfo()
+    trailing = dict(cast("Iterable[tuple[str, bytes]]", error.trailing_metadata()))
+    assert Status.FromString(trailing["grpc-status-details-bin"]).details[0].Unpack(info)
+    return int(info.retry_delay.seconds)
 
 
 async def test_an_acknowledged_span_is_stored(stub: Stub, ingest: Ingest) -> None:
@@ -73,6 +84,7 @@ async def test_too_much_in_flight_is_resource_exhausted(stub: Stub, ingest: Inge
             await export(stub)
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "ingest.max_in_flight_bytes" in (refused.value.details() or "")
+    assert retry_delay_s(refused.value) == 2
 
 
 async def test_a_stopping_server_is_unavailable(stub: Stub, ingest: Ingest) -> None:
@@ -80,6 +92,7 @@ async def test_a_stopping_server_is_unavailable(stub: Stub, ingest: Ingest) -> N
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await export(stub)
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert retry_delay_s(refused.value) == 5
 
 
 async def test_a_port_in_use_names_the_flag(ingest: Ingest) -> None:
