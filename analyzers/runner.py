@@ -35,7 +35,7 @@ LONGEST_PAUSE_S = 60.0
 Committed = Callable[[], Awaitable[Mapping[int, int]]]
 """By partition the offset before which every record is in the store."""
 
-_LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
 
 _log = structlog.get_logger("analysis")
 
@@ -254,7 +254,7 @@ class AnalyzerRunner:
         await self._control.write(lambda connection: write_held_cursor(connection, seat, cursor, lease, now))
 
     def _stretch(self, seat: Seat, cursor: Cursor, end: int) -> Stretch:
-        return Stretch(seat.partition, cursor.next_offset, end, cursor.seen_at or _LONG_AGO)
+        return Stretch(seat.partition, cursor.next_offset, end, cursor.seen_at or LONG_AGO)
 
 
 def _choose(

@@ -11,6 +11,7 @@ from datetime import datetime
 from analyzers.contract import Analyzer
 from analyzers.drift.looks import DriftLooks
 from analyzers.embedding.embedder import Embedder
+from analyzers.evaluations import EvaluationCollector
 from analyzers.registry import UnknownAnalyzerError, create, register_metrics
 from analyzers.resources import Resources, model_threads
 from analyzers.runner import AnalyzerRunner, Committed
@@ -19,6 +20,7 @@ from api.base import Base, StartError, open_store
 from api.intake import Analyzed, Intake
 from api.lifecycle import Closing, Component, Runner
 from schemas.metrics import DuplicateMetricError
+from schemas.score_metrics import EVALUATIONS
 from storage.analysis import EMBEDDED_TOPIC, Progress, read_analysis
 
 ANALYSIS_THREADS = 2
@@ -26,7 +28,7 @@ DRIFT = "drift"
 
 
 def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
-    """The analyzers of this process, each at its own pace, and the looks at drift.
+    """The analyzers of this process, each at its own pace, the looks at drift, and what collects evaluations.
 
     Raises:
         StartError: one of `analysis.analyzers` is not known or what it needs is not installed.
@@ -41,7 +43,8 @@ def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
     runners = [_runner(base, analyzer, resources, seats, intake.committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
     looks = [_looks(base, resources, intake)] if DRIFT in settings.analyzers else []
-    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners, *looks]
+    collector = _collector(base, resources, seats, intake.committed)
+    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners, *looks, collector]
 
 
 def register_installed_metrics() -> None:
@@ -57,14 +60,15 @@ def register_installed_metrics() -> None:
 
 
 def progress(base: Base, intake: Intake) -> Callable[[], Awaitable[list[Progress]]]:
-    """How far each analyzer is, whichever process it runs in; those that are switched off are left out."""
+    """How far each analyzer and what collects evaluations are, whichever process they run in; without those switched off."""
 
     async def read() -> list[Progress]:
         committed, watermark = await intake.committed(), await intake.watermark()
         found = await base.control.read(lambda connection: read_analysis(connection, topic(base), committed, watermark))
         known = {each.analyzer: each for each in found}
         unread = Progress("", sum(committed.values()), None, 0, None)
-        return [known.get(name, replace(unread, analyzer=name)) for name in dict.fromkeys(base.settings.analysis.analyzers)]
+        names = dict.fromkeys((*base.settings.analysis.analyzers, EVALUATIONS))
+        return [known.get(name, replace(unread, analyzer=name)) for name in names]
 
     return read
 
@@ -107,6 +111,19 @@ def _runner(base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, 
         instruments=base.instruments,
     )
     return Runner(f"analyzer-{analyzer.name}", runner.run, _ready)
+
+
+def _collector(base: Base, resources: Resources, seats: Seats, committed: Committed) -> Component:
+    collector = EvaluationCollector(
+        resources.store,
+        base.control,
+        seats,
+        committed=committed,
+        poll_s=resources.settings.poll_s,
+        clock=base.clock,
+        instruments=base.instruments,
+    )
+    return Runner(EVALUATIONS, collector.run, _ready)
 
 
 def _looks(base: Base, resources: Resources, intake: Intake) -> Component:

@@ -24,7 +24,7 @@ from schemas.metric import (
     Scope,
     Worse,
 )
-from schemas.score_metrics import LOOK_METRICS, SCORE_METRICS, LookMetric, ScoreMetric
+from schemas.score_metrics import LOOK_METRICS, SCORE_METRICS, LookMetric, ScoreMetric, evaluation_metric
 
 __all__ = [
     "ALL_DIMENSIONS",
@@ -138,7 +138,7 @@ class DuplicateMetricError(ValueError):
 
 
 def catalogue() -> tuple[Metric, ...]:
-    """Every metric, those of third parties last."""
+    """Every metric, those of third parties last; those of evaluations, named by applications, are not among them."""
     return tuple(_BY_NAME.values())
 
 
@@ -163,10 +163,14 @@ def find_metric(name: str) -> Metric:
     Raises:
         UnknownMetricError: with names near to it.
     """
-    metric = _BY_NAME.get(name)
+    metric = _named(name)
     if metric is None:
         raise UnknownMetricError(name, tuple(get_close_matches(name[:100], _BY_NAME, n=3, cutoff=0.5)))
     return metric
+
+
+def _named(name: str) -> Metric | None:
+    return _BY_NAME.get(name) or evaluation_metric(name)
 
 
 def find_comparable(name: str) -> Metric:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.metric import Metric, Scale
 
 Source = Literal["analyzer", "human", "evaluation"]
 Part = Literal["prompt", "completion", "query", ""]
+
+EVALUATIONS = "evaluations"
+"""What collects the results of evaluations that applications report; how the names of their metrics begin."""
 
 THUMBS = "thumbs"
 """The name of a judgement by thumbs."""
@@ -66,6 +69,44 @@ def is_bad(metrics: Iterable[Metric], score: str, part: str, value: float) -> bo
         return None
     falls = any(metric.kind == "mean" and metric.worse == "down" for metric in own)
     return value < 0.5 if falls else value >= 0.5
+
+
+def evaluation_metrics(evaluation: str) -> tuple[ScoreMetric, ScoreMetric]:
+    """The metrics of what applications report under the name `evaluation`: the mean, and the share of bad verdicts."""
+    name = f"{EVALUATIONS}.{evaluation}"
+    what: dict[str, Any] = {"scope": "score", "comparable": True, "score": evaluation, "of": EVALUATIONS, "part": "completion"}
+    return (
+        ScoreMetric(
+            name=name,
+            unit="score",
+            description=f"Mean of the values that applications report as {evaluation}; higher is better.",
+            kind="mean",
+            worse="down",
+            source="evaluation",
+            **what,
+        ),
+        ScoreMetric(
+            name=name + _BAD_SHARE,
+            unit="ratio",
+            description=f"Share of bad verdicts (fail, incorrect, not_relevant) among those reported as {evaluation}.",
+            kind="rate",
+            worse="up",
+            source="evaluation",
+            **what,
+        ),
+    )
+
+
+def evaluation_metric(name: str) -> ScoreMetric | None:
+    """The metric called `name`, if it is one of evaluations: whatever an application reports has its two."""
+    if not name.startswith(f"{EVALUATIONS}."):
+        return None
+    evaluation = name.removeprefix(f"{EVALUATIONS}.").removesuffix(_BAD_SHARE)
+    found = evaluation_metrics(evaluation) if evaluation else ()
+    return next((metric for metric in found if metric.name == name), None)
+
+
+_BAD_SHARE = ".bad_share"
 
 
 @dataclass(frozen=True, kw_only=True)

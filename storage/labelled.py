@@ -151,11 +151,11 @@ def _human() -> str:
 
 def _scores(query: ScoreQuery) -> str:
     labels = filter_conditions(query.filters, SCORE_COLUMNS)
-    own = ["name = {score:String}", "part = {part:String}", "source = 'analyzer'", JUDGED, *labels]
+    own = ["name = {score:String}", "part = {part:String}", "source != 'human'", JUDGED, *labels]
     source = f"{scores_of('event', late=False)} AND {' AND '.join(own)}"
     if query.filters.get("scorer"):
         return source
-    return f"{source} AND scorer = (SELECT argMax(scorer, (time, scored_at, scorer)) {source})"
+    return f"{source} AND scorer = (SELECT argMax(scorer, (source = 'analyzer', time, scored_at, scorer)) {source})"
 
 
 _DOUBT = "abs(assumeNotNull(value) - {threshold:Float64})"
@@ -216,7 +216,7 @@ def _words(row: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> SpanWo
 
 
 async def read_verdicts(reader: ProjectReader, keys: Sequence[Key]) -> dict[Key, list[dict[str, Any]]]:
-    """What every analyzer said about spans, by trace and span id: name, part, scorer, value, flagged, label, reason.
+    """What analyzers and evaluations said about spans, by trace and span id: name, part, scorer, value, flagged, label, reason.
 
     Raises:
         StoreError: the store refused, or a limit was reached.
@@ -235,5 +235,5 @@ async def read_verdicts(reader: ProjectReader, keys: Sequence[Key]) -> dict[Key,
 _SAID_COLUMNS = ("name", "part", "scorer", "value", "flagged", "label", "reason")
 _SAID = (
     f"SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, {', '.join(_SAID_COLUMNS)} {SCORES_OF_TRACES} "
-    "AND source = 'analyzer' AND span_id IN (SELECT unhex(arrayJoin({spans:Array(String)}))) ORDER BY name, part, scorer"
+    "AND source != 'human' AND span_id IN (SELECT unhex(arrayJoin({spans:Array(String)}))) ORDER BY name, part, scorer"
 )

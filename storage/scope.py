@@ -145,6 +145,12 @@ def scores_of(axis: Axis, *, late: bool) -> str:
     return f"FROM scores FINAL WHERE {' AND '.join(clauses)} AND indexHint({' AND '.join(hints)})"
 
 
+def evaluations_of() -> str:
+    """`FROM scores` that applications reported, of the reader's project, by arrival; versions of one are not told apart."""
+    clauses = ["project = {project:String}", f"received_at >= {_bound('start')}", f"received_at < {_bound('end')}"]
+    return f"FROM scores WHERE {' AND '.join(clauses)} AND source = 'evaluation'"
+
+
 def coverage_of(axis: Axis) -> str:
     """`FROM analysis_coverage` of the reader's project: the minutes that begin within its range."""
     column = TIME_COLUMNS[axis]

@@ -21,13 +21,13 @@ TRACE_SLACK = timedelta(minutes=10)
 
 _READ = ", ".join(f"'{name}'" for name in (*GENERATING, RETRIEVING))
 
-_RANGE = (
+STRETCH_RANGE = (
     "log_partition = {partition:UInt32} AND log_offset >= {first:UInt64} AND log_offset < {end:UInt64}"
     " AND received_at >= {since:DateTime64(3, 'UTC')}"
 )
 
 # The spans of a stretch. Of those that report one response the outermost is read, which is nearest to the user.
-_OWN = f"FROM spans WHERE {_RANGE} AND operation IN ({_READ})"
+_OWN = f"FROM spans WHERE {STRETCH_RANGE} AND operation IN ({_READ})"
 _ONCE = "ORDER BY log_offset, started_at, span_key LIMIT 1 BY project, usage_key"
 
 _OFFSETS = f"SELECT log_offset, count() AS n {_OWN} GROUP BY log_offset ORDER BY log_offset LIMIT {{limit:UInt32}}"
@@ -101,7 +101,7 @@ class Stretch:
 
 async def cut(store: ClickHouseStore, stretch: Stretch, spans: int) -> int:
     """Where to end a stretch so that it holds about `spans` generative AI spans: whole records, at least one."""
-    rows = await store.query(_OFFSETS, {**_bounds(stretch), "limit": spans})
+    rows = await store.query(_OFFSETS, {**stretch_bounds(stretch), "limit": spans})
     found = 0
     for row in rows:
         found += row["n"]
@@ -117,14 +117,14 @@ async def read_heads(store: ClickHouseStore, stretch: Stretch) -> list[dict[str,
     is 0 where no model answered. A response that an earlier record held is left out. Only what came before the end of the
     stretch is looked at, so that reading it again gives the same.
     """
-    return await store.query(_HEADS_OF_TRACES, _bounds(stretch))
+    return await store.query(_HEADS_OF_TRACES, stretch_bounds(stretch))
 
 
 async def read_texts(store: ClickHouseStore, stretch: Stretch, heads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The spans of some `heads` of the stretch, whole, in the same order."""
     if not heads:
         return []
-    found = await store.query(_TEXTS, _bounds(stretch) | {"keys": [head["usage_key"] for head in heads]})
+    found = await store.query(_TEXTS, stretch_bounds(stretch) | {"keys": [head["usage_key"] for head in heads]})
     by_key = {(row["project"], row["usage_key"]): row for row in found}
     return [{**head, **by_key[head["project"], head["usage_key"]]} for head in heads]
 
@@ -133,10 +133,11 @@ async def read_found_rows(store: ClickHouseStore, stretch: Stretch, rows: Sequen
     """What retrievers and tools found in the traces of `rows`, in order of time."""
     if not rows:
         return []
-    return await store.query(_FOUND, _bounds(stretch) | _traces(rows))
+    return await store.query(_FOUND, stretch_bounds(stretch) | _traces(rows))
 
 
-def _bounds(stretch: Stretch) -> dict[str, Any]:
+def stretch_bounds(stretch: Stretch) -> dict[str, Any]:
+    """Bound parameters of `STRETCH_RANGE`."""
     return {
         "partition": stretch.partition,
         "first": stretch.first,

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.reading import Parts, Reader, Reading, range_of
+from api.reading import Parts, Reader, range_of
 from schemas.api.metrics import MetricAnswer, MetricCatalogue, MetricEntry, SeriesAnswer
 from schemas.api.queries import MetricParameters
 from schemas.duration import format_duration
 from schemas.metrics import Metric, find_metric
 from schemas.metrics import catalogue as all_metrics
+from schemas.score_metrics import evaluation_metrics
+from storage.evaluations import read_evaluation_names
 from storage.metrics import MetricQuery, Series, read_series
-from storage.scope import epoch_ms
+from storage.scope import Range, epoch_ms
 
 router = APIRouter(tags=["metrics"])
 
+RECENT = timedelta(days=7)
+
 
 @router.get("/v1/metrics")
-async def catalogue(_: Reading) -> MetricCatalogue:
-    """Every metric with its unit, meaning and dimensions."""
-    return MetricCatalogue(metrics=[_entry(metric) for metric in all_metrics()])
+async def catalogue(reader: Reader, parts: Parts) -> MetricCatalogue:
+    """Every metric with its unit, meaning and dimensions; last those of evaluations reported in the last seven days."""
+    now = parts.clock()
+    evaluations = await read_evaluation_names(reader, Range(now - RECENT, now, "arrival"))
+    reported = (metric for name in evaluations for metric in evaluation_metrics(name))
+    return MetricCatalogue(metrics=[_entry(metric) for metric in (*all_metrics(), *reported)])
 
 
 @router.get("/v1/metrics/{name}")
