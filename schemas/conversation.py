@@ -7,6 +7,8 @@ messages: lambdas never take along an array of texts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from schemas.attributes import CONVERSATIONS, EVENT_TEXT_KEYS, MESSAGE_EVENTS, PARTS_KEY_START
 from schemas.sql import Columns, array, literal, values
 
@@ -28,6 +30,14 @@ TOOLS = ("execute_tool", "tool", "ai.toolcall")
 """Operations whose input and output are values of a tool, never messages."""
 
 _OPAQUE_PARTS = ("blob", "uri", "file", "image", "image_url", "input_image", "input_audio", "audio", "document")
+_SPACE = "[[:space:]]*"
+"""The letter of \\s would be read as a mention of the column `s`, and carry it through stages that do not need it."""
+
+_PART_TYPES = (
+    *("text", "input_text", "output_text", "image_url", "image", "input_image", "input_audio", "document", "file"),
+    *("tool_use", "tool_result", "thinking", "refusal"),
+)
+"""Types of the parts that OpenAI's and Anthropic's messages are made of."""
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 """Other names of roles."""
 
@@ -54,7 +64,7 @@ _PIECES = {
     "tool_calls.arguments": 6,
 }
 """What a numbered key holds, by the part after its number and its last part; the order within a message."""
-_IMAGE, _NAME, _ARGUMENTS = 4, 5, 6
+_CONTENT, _IMAGE, _NAME, _ARGUMENTS = 2, 4, 5, 6
 _GROUPS = [0, 1, 2, 2, 3, 3]
 _PREVIEW_CHARACTERS = 200
 _MESSAGE_BITS, _GROUP_BITS, _ITEM_BITS = 20, 2, 13
@@ -150,10 +160,12 @@ def _order() -> str:
 
 
 def _piece() -> str:
-    """The text of a piece, led by what parts it from the piece before."""
+    """The text of a piece, led by what parts it from the piece before. A content may be JSON of typed parts (OpenLLMetry)."""
+    parts = f"JSONExtract(if(kind = {_CONTENT} AND {_typed('t', _PART_TYPES)}, t, ''), 'Array({_PART})')"
+    rendered = f"arrayStringConcat(arrayFilter(y -> notEmpty(y), arrayMap(p -> {_part_text()}, {parts})), '\\n')"
     return (
         f"multiIf(kind = {_NAME}, concat('\\n[tool call ', t, ']'), kind = {_ARGUMENTS}, concat(' ', t),"
-        f" kind = {_IMAGE}, '\\n[image]', concat('\\n', t))"
+        f" kind = {_IMAGE}, '\\n[image]', concat('\\n', coalesce(nullIf({rendered}, ''), t)))"
     )
 
 
@@ -224,7 +236,7 @@ def _listed() -> str:
     return (
         f"multiIf(notEmpty(t_tool_name) OR lower(t_operation) IN {values(TOOLS)}, '',"
         f" startsWith(t, {literal(PARTS_KEY_START)}), concat('[{{\"parts\":', t, '}}]'),"
-        r" match(t, '^\s*\[\s*\{'), t,"
+        rf" match(t, '^{_SPACE}\[{_SPACE}\{{'), t,"
         f" startsWith(o.messages, '['), concat('[', {system}, substring(o.messages, 2)),"
         " startsWith(o.choices, '[{'), o.choices,"
         " startsWith(o.output, '[{'), o.output,"
@@ -243,14 +255,19 @@ def _messages(listed: str) -> str:
     call = "if(empty(m.arguments), '', concat('[tool call ', m.name, '] ', m.arguments))"
     calls = "if(empty(m.tool_calls), m.additional_kwargs.tool_calls, m.tool_calls)"
     fields = f"({role}, {body}, m.parts, {calls}, m.message.tool_calls, {call})"
-    typed = r"""match(x.2, '^\s*\[\s*\{[^{}]*"type"\s*:')"""
-    parts = f"(x.1, x.2, JSONExtract(if({typed}, x.2, ''), 'Array({_PART})'), x.3, x.4, x.5, x.6)"
+    parts = f"(x.1, x.2, JSONExtract(if({_typed('x.2')}, x.2, ''), 'Array({_PART})'), x.3, x.4, x.5, x.6)"
     text = (
         f"arrayStringConcat(arrayFilter(y -> notEmpty(y), arrayConcat([if(empty(x.3), x.2, '')],"
         f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4, x.5, x.6)), [x.7])), '\n')"
     )
     messages = f"arrayMap(m -> {fields}, JSONExtract({listed}, '{_MESSAGE}'))"
     return f"arrayFilter(m -> notEmpty(m.1) OR notEmpty(m.2), arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
+
+
+def _typed(text: str, types: Iterable[str] = ()) -> str:
+    """Whether a text is JSON of a list of typed parts; of `types` where given: else it may be what somebody wrote."""
+    of_type = f'{_SPACE}"({"|".join(types)})"' if types else ""
+    return rf"""match({text}, '^{_SPACE}\[{_SPACE}\{{[^{{}}]*"type"{_SPACE}:{of_type}')"""
 
 
 def _part_text() -> str:

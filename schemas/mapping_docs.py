@@ -46,7 +46,8 @@ This page is generated: `python -m schemas.mapping_docs > docs/mapping.md`.
 Spans of OpenTelemetry's GenAI conventions (current and deprecated), OpenInference, OpenLLMetry, Langfuse, the Vercel AI SDK,
 LangSmith, Pydantic AI, MLflow and vLLM become the same columns. A column takes the first of its keys that the span carries
 with a value that is not empty; the attributes of the span's events come after its own, except those of
-`gen_ai.evaluation.result`. Every value is read as text first, so `"12"`, `12` and `12.0` are the same count.
+`gen_ai.evaluation.result`, which become [scores](feedback.md). Every value is read as text first, so `"12"`, `12` and `12.0`
+are the same count.
 
 A value that cannot be read, such as a negative count or `"many"`, leaves its column NULL, puts the column's name into
 `invalid_attributes`, and stays among the attributes. No value makes an insert fail.
@@ -95,7 +96,8 @@ _MESSAGES = """## Messages
 
 `input_messages` and `output_messages` are lists of (role, text). For each side the first of these is taken:
 
-1. numbered keys, `<prefix>.N.role`, `<prefix>.N.message.content` and so on, in the order of their numbers;
+1. numbered keys, `<prefix>.N.role`, `<prefix>.N.message.content` and so on, in the order of their numbers; a content that is
+   itself JSON of parts (OpenLLMetry writes such) is read as parts;
 2. JSON under the keys below: a list of messages, an object with `messages`, `choices`, `output` or `prompt`, or one message;
 3. the deprecated message events ({events}), whose text is in {event_keys};
 4. the text of the best key, as it stands: values that are no messages, broken JSON, the input and output of tools.
