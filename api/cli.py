@@ -1,4 +1,7 @@
-"""The command line. Errors are one line and name the fix; 2 means the settings or arguments, 1 what was met on the way."""
+"""The command line. Errors are one line and name the fix; 2 means the settings or arguments, 1 what was met on the way.
+
+What only one command needs is imported by that command: `keys` and `config` would take three times as long with all of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -20,11 +23,7 @@ from sqlalchemy import Connection
 from api.base import ALL_ROLES, StartError, open_control, utc_now, version
 from api.configuration import ConfigurationError, read_settings, shown_values, sources
 from api.datadir import DataDirError, PepperError, read_pepper
-from api.doctor import examine, report
 from api.listeners import ListenError
-from api.migration import migrate as migrate_all
-from api.report_command import ReportError, Wanted, write_report
-from api.serve import serve as run
 from api.settings_catalogue import CONFIG_VARIABLE
 from ingest.kafka_topics import KafkaUnusableError
 from schemas.instant import parse_instant
@@ -37,7 +36,7 @@ from storage.scope import QueryError
 
 T = TypeVar("T")
 
-EXPECTED = (
+EXPECTED: tuple[type[Exception], ...] = (
     StartError,
     KafkaUnusableError,
     DataDirError,
@@ -47,7 +46,6 @@ EXPECTED = (
     ControlError,
     KeyRequestError,
     QueryError,
-    ReportError,
 )
 
 app = typer.Typer(
@@ -96,7 +94,7 @@ def serve_command(
     """Run every role in one process."""
     flags = given(data_dir=data_dir, host=host, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=otlp_grpc_port)
     settings = read(config, flags)
-    _guarded(lambda: run(settings, ALL_ROLES))
+    _run(settings, ALL_ROLES)
 
 
 @app.command("ingest")
@@ -140,8 +138,10 @@ def api_command(data_dir: DataDir = None, host: Host = None, port: Port = None, 
 @app.command("migrate")
 def migrate_command(data_dir: DataDir = None, config: Config = None) -> None:
     """Bring the control database, the trace store and the Kafka topics up to date."""
+    from api.migration import migrate
+
     settings = read(config, given(data_dir=data_dir))
-    for line in _guarded(lambda: asyncio.run(migrate_all(settings))):
+    for line in _guarded(lambda: asyncio.run(migrate(settings))):
         typer.echo(line)
 
 
@@ -155,6 +155,8 @@ def doctor_command(
     config: Config = None,
 ) -> None:
     """Try every connection; say what is wrong and what to do about it."""
+    from api.doctor import examine, report
+
     flags = given(data_dir=data_dir, host=host, port=port, otlp_http_port=otlp_http_port, otlp_grpc_port=otlp_grpc_port)
     settings = read(config, flags)
     findings = asyncio.run(examine(settings))
@@ -182,9 +184,11 @@ def report_command(
     config: Config = None,
 ) -> None:
     """Make a report of a range and write it as HTML, JSON and Markdown. Where `serve` runs, it is asked (--host, --port)."""
+    from api.report_command import ReportError, Wanted, write_report
+
     settings = read(config, given(data_dir=data_dir, host=host, port=port))
     wanted = Wanted(_instant("--from", start), _instant("--to", end), out, url, key_file, project)
-    for file in _guarded(lambda: asyncio.run(write_report(settings, wanted))):
+    for file in _guarded(lambda: asyncio.run(write_report(settings, wanted)), ReportError):
         typer.echo(str(file))
 
 
@@ -284,7 +288,13 @@ def _run_role(role: str, config: Path | None, flags: dict[str, object]) -> None:
         settings.require_cluster(role)
     except ValueError as error:
         _fail(f"settings: {error}", 2)
-    _guarded(lambda: run(settings, (role,)))
+    _run(settings, (role,))
+
+
+def _run(settings: Settings, roles: Sequence[str]) -> None:
+    from api.serve import serve
+
+    _guarded(lambda: serve(settings, roles))
 
 
 def _in_control(settings: Settings, work: Callable[[Connection], T], *, write: bool = False) -> T:
@@ -304,11 +314,11 @@ async def _transact(control: ControlDatabase, work: Callable[[Connection], T], w
     return await run_in(work)
 
 
-def _guarded(work: Callable[[], T]) -> T:
+def _guarded(work: Callable[[], T], *expected: type[Exception]) -> T:
     """Run `work`; an error that names its own fix becomes one line and exit code 1; others are faults."""
     try:
         return work()
-    except EXPECTED as error:
+    except EXPECTED + expected as error:
         _fail(_words(error), 1)
 
 
