@@ -16,6 +16,7 @@ from api.services import Services
 from schemas.metrics import METRICS
 from tests.api.read_fixtures import NOW, Front, client_of, narrowed, new_key
 from tests.ingest.spans import ingest_spans, make_span
+from tests.storage.scores import insert_scores, score
 
 START = NOW - timedelta(hours=2)
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-4o", "gen_ai.provider.name": "openai"}
@@ -57,6 +58,18 @@ async def test_catalogue_describes_every_metric(front: Front) -> None:
     assert listed["cost.usd"]["unit"] == "USD"
     assert listed["cost.usd"]["comparable"]
     assert "release" in listed["latency.p95"]["dimensions"]
+
+
+async def test_catalogue_ends_with_the_evaluations_that_the_project_reported(front: Front) -> None:
+    own = score(
+        name="Answer relevance", source="evaluation", scorer="judge", value=0.5, flagged=1, time=at(1), received_at=at(1)
+    )
+    theirs = score(name="Secret", source="evaluation", project="theirs", time=at(1), received_at=at(1))
+    await insert_scores(front.services.store, [own, theirs])
+    listed = [entry["name"] for entry in (await front.get("/v1/metrics"))["metrics"]]
+    evaluations = ["evaluations.Answer relevance", "evaluations.Answer relevance.bad_share"]
+    assert listed == [*(metric.name for metric in METRICS), *evaluations]
+    assert [await values(front, name) for name in evaluations] == [{("judge",): [0.5]}, {("judge",): [1.0]}]
 
 
 async def test_every_metric_answers_without_data_with_every_dimension(front: Front) -> None:
