@@ -8,15 +8,11 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ingest.admission import Admission, OverloadedError
 from ingest.authentication import AuthenticationError, Authenticator
-from ingest.otlp import Validation
+from ingest.otlp import MalformedRequestError, Validation, decode_protobuf
 from ingest.receiver import Receiver
 from ingest.trace_log import RefusedRecordError, TraceLogError
 from schemas.instruments import Instruments
@@ -24,13 +20,17 @@ from schemas.sections import IngestSettings
 from storage.control import ControlError
 
 TRANSPORT = "grpc"
-Context = grpc.aio.ServicerContext[ExportTraceServiceRequest, ExportTraceServiceResponse]
+SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+Context = grpc.aio.ServicerContext[bytes, ExportTraceServiceResponse]
 _GRACE_S = 5
 _CONTROL_RETRY_S = 5
 
 
-class OtlpGrpcReceiver(TraceServiceServicer):
-    """A component of its own: a gRPC server binds its address itself."""
+class OtlpGrpcReceiver:
+    """A component of its own: a gRPC server binds its address itself.
+
+    It is handed requests as bytes, so that who sends is known before anything is parsed.
+    """
 
     def __init__(
         self,
@@ -58,7 +58,10 @@ class OtlpGrpcReceiver(TraceServiceServicer):
         """
         options = [("grpc.max_receive_message_length", self._settings.max_expanded_bytes), ("grpc.so_reuseport", 0)]
         self._server = grpc.aio.server(options=options)
-        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]  # generated
+        method = grpc.unary_unary_rpc_method_handler(
+            self._export_or_refuse, response_serializer=ExportTraceServiceResponse.SerializeToString
+        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": method}),))
         try:
             self.port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
@@ -71,9 +74,7 @@ class OtlpGrpcReceiver(TraceServiceServicer):
             await self._server.stop(_GRACE_S)
             self._server = None
 
-    async def Export(  # noqa: N802 - the name of the service's method
-        self, request: ExportTraceServiceRequest, context: Context
-    ) -> ExportTraceServiceResponse:
+    async def _export_or_refuse(self, request: bytes, context: Context) -> ExportTraceServiceResponse:
         """Store one request; OK means durable."""
         try:
             validation = await self._export(request, _metadata(context))
@@ -88,6 +89,8 @@ class OtlpGrpcReceiver(TraceServiceServicer):
             return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "log_unavailable", str(error), error.retry_after_s)
         except ControlError as error:
             return await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "keys_unavailable", str(error), _CONTROL_RETRY_S)
+        except MalformedRequestError as error:
+            return await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "malformed", str(error))
         except RefusedRecordError as error:
             return await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "refused", str(error))
         response = ExportTraceServiceResponse()
@@ -96,11 +99,11 @@ class OtlpGrpcReceiver(TraceServiceServicer):
             response.partial_success.error_message = validation.message
         return response
 
-    async def _export(self, request: ExportTraceServiceRequest, metadata: Mapping[str, str]) -> Validation:
+    async def _export(self, request: bytes, metadata: Mapping[str, str]) -> Validation:
         principal = await self._authenticator.principal(metadata)
         with self._admission.request() as reservation:
-            reservation.grow(request.ByteSize())
-            return await self._receiver.receive(principal.project, request, TRANSPORT)
+            reservation.grow(len(request))
+            return await self._receiver.receive(principal.project, decode_protobuf(request), TRANSPORT)
 
     async def _refuse(
         self, context: Context, code: grpc.StatusCode, reason: str, message: str, retry_after_s: int | None = None

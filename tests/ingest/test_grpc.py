@@ -20,6 +20,8 @@ from tests.ingest.spans import make_span
 
 Stub = TraceServiceStub
 
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
 
 @pytest.fixture
 async def stub(ingest: Ingest) -> AsyncIterator[Stub]:
@@ -51,6 +53,25 @@ def retry_delay_s(error: grpc.aio.AioRpcError) -> int:
 async def test_an_acknowledged_span_is_stored(stub: Stub, ingest: Ingest) -> None:
     assert not (await export(stub)).HasField("partial_success")
     assert await ingest.store.query("SELECT count() AS n FROM spans") == [{"n": 2}]
+
+
+async def test_what_does_not_parse_is_refused_with_the_fix_after_the_sender_is_known(ingest: Ingest) -> None:
+    receiver = OtlpGrpcReceiver(
+        ingest.receiver, ingest.authenticator, ingest.admission, ingest.settings, ingest.instruments, "127.0.0.1:0"
+    )
+    await receiver.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
+        send = channel.unary_unary(EXPORT, request_serializer=bytes, response_deserializer=bytes)
+        for required, code, words in (
+            (False, grpc.StatusCode.INVALID_ARGUMENT, "check the exporter's protocol"),
+            (True, grpc.StatusCode.UNAUTHENTICATED, "send an API key"),
+        ):
+            ingest.keys_required = required
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await send(b"\xff\xff\xff")
+            assert refused.value.code() == code
+            assert words in (refused.value.details() or "")
+    await receiver.stop()
 
 
 async def test_rejected_spans_are_a_partial_success(stub: Stub) -> None:
