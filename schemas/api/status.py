@@ -42,4 +42,6 @@ class Status(Answer):
     oldest_unwritten_s: float | None = Field(description="Age of the oldest span that is not yet stored; null when none waits.")
     watermark: Time | None = Field(description="Everything that arrived before it is stored; null while unknown.")
     lag_s: float | None = Field(description="Seconds from the watermark to now.")
-    analyzers: list[AnalyzerStatus] = Field(description="Each analyzer that is switched on.")
+    analyzers: list[AnalyzerStatus] = Field(
+        description="Each analyzer that is switched on, and `evaluations`, which collects reported ones."
+    )
