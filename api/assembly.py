@@ -47,7 +47,7 @@ async def assemble(settings: Settings, roles: Sequence[str], addresses: Addresse
     analyzed = watermark_of(progress(base, intake))
     reaction = assemble_reaction(base, intake.watermark, analyzed) if base.roles & {"alert", "api"} else None
     analysis = assemble_analysis(base, intake) if "analyze" in base.roles else []
-    reporting = [assemble_reporting(base, progress(base, intake))] if "analyze" in base.roles else []
+    reporting = [assemble_reporting(base, progress(base, intake), intake.watermark)] if "analyze" in base.roles else []
     front = HttpListener("api", _front(base, intake, reaction), addresses.api)
     opened = [Closing(base.control.close), Closing(base.store.close)]
     reacting = reaction.workers if reaction else []

@@ -169,14 +169,16 @@ class ReportSchedule:
                 _log.error("report_look_failed", exc_info=error)
 
 
-def assemble_reporting(base: Base, progress: Callable[[], Awaitable[Sequence[Progress]]]) -> ReportSchedule:
+def assemble_reporting(
+    base: Base, progress: Callable[[], Awaitable[Sequence[Progress]]], watermark: Callable[[], Awaitable[datetime | None]]
+) -> ReportSchedule:
     """The schedule of a process.
 
     Raises:
         StartError: a channel of analysis.report.channels is not one of alerting.channels.
     """
     check_channels(base.settings)
-    sources = Sources(base.store, base.control, base.settings, base.clock, version(), progress)
+    sources = Sources(base.store, base.control, base.settings, base.clock, version(), progress, watermark)
     return ReportSchedule(Reporter(sources))
 
 

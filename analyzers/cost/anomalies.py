@@ -120,7 +120,13 @@ def find_anomalies(history: Sequence[Hour], looked_at: Sequence[Hour]) -> Anomal
 
 
 def _reason(season: Season, hours: int, found: int, steps: int) -> str:
-    return f"{found} hours and {steps} steps stand out against the {season.basis.replace('-', ' ')} in {hours / 24:.0f} days"
+    what = f"{_counted(found, 'hour')} and {_counted(steps, 'step')}" if found or steps else "no hour and no step"
+    stand = "stand" if found + steps > 1 else "stands"
+    return f"{what} {stand} out against the same {season.basis.replace('-', ' ')} in {hours / 24:.0f} days before"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count <= 1 else 's'}"
 
 
 def _usual(history: Sequence[Hour], season: Season) -> _Usual | None:

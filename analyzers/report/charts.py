@@ -78,8 +78,10 @@ def interval(mark: Mark, low_end: float, high_end: float, title: str, descriptio
     return svg(body, title, description, css="row", height=10)
 
 
-def bars(spans: Sequence[Span], low_end: float, high_end: float, title: str, description: str) -> Markup:
-    """Bars from one value to another, each with its class, on one scale; a line marks zero."""
+def bars(
+    spans: Sequence[Span], low_end: float, high_end: float, title: str, description: str, *, limit: float | None = None
+) -> Markup:
+    """Bars from one value to another, each with its class, on one scale; a line marks zero, another one a limit."""
 
     def x(value: float) -> float:
         return (value - low_end) / (high_end - low_end or 1.0) * WIDTH
@@ -90,6 +92,8 @@ def bars(spans: Sequence[Span], low_end: float, high_end: float, title: str, des
     ]
     if low_end <= 0 <= high_end:
         body.append(_line("zero", f"M{x(0):.2f} 0V10"))
+    if limit is not None:
+        body.append(_line("limit", f"M{x(limit):.2f} -2V12"))
     return svg(body, title, description, css="row", height=10)
 
 

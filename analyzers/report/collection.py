@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -41,6 +42,8 @@ async def collect(sources: Sources, project: str, period: Period, *, time_zone: 
     Range(period.start, period.end).check(bounds)
     ranges = ranges_of(period.start, period.end, time_zone)
     figures = Figures(sources.store, project, ranges, bounds)
+    silences = await figures.silences(await sources.watermark() or sources.clock())
+    figures = replace(figures, silent=silences.places)
     overview, traffic = await read_overview(figures), await read_traffic(figures)
     reader = ProjectReader(sources.store, project, bounds)
     coverage = coverage_rows(await read_slice_coverage(reader, Range(period.start, period.end)))
@@ -50,16 +53,22 @@ async def collect(sources: Sources, project: str, period: Period, *, time_zone: 
     incidents, rule_budgets = await sources.control.read(lambda connection: _reaction(connection, project, figures))
     lags = lags_of(await sources.progress(), sources.clock())
     budget = report_budget([*rule_budgets, *drift_budget], _comparisons(overview, traffic, judgements))
-    completeness = completeness_of(ranges, overview["requests.count"], marks, traffic.services, judgements, lags, coverage)
+    completeness = completeness_of(
+        ranges, overview["requests.count"], silences, marks, traffic.services, judgements, lags, coverage
+    )
+    cost = await read_cost(sources, figures, overview["cost.usd"], marks["cost.unpriced"], silences)
     findings = findings_of(
         overview,
         traffic.services,
         judgements,
         drift,
         incidents,
+        cost,
         completeness,
+        silences,
         end=period.end,
         level=budget.level_each,
+        time_zone=time_zone,
     )
     return Report(
         id=new_report_id(),
@@ -78,7 +87,7 @@ async def collect(sources: Sources, project: str, period: Period, *, time_zone: 
         findings=findings,
         overview=overview,
         traffic=traffic,
-        cost=await read_cost(figures, overview["cost.usd"], marks["cost.unpriced"]),
+        cost=cost,
         drift=drift,
         judgements=judgements,
         feedback=await read_feedback(figures),

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from analyzers.report.data import Completeness, CoverageRow, Figure, Gap, Judgement, Lag, Point, ServiceRow
 from analyzers.report.figures import Figures, Ranges
+from analyzers.report.silence import Silences
 from storage.analysis import Progress
 
 
@@ -33,6 +34,7 @@ def lags_of(progress: Sequence[Progress], now: datetime) -> list[Lag]:
 def completeness_of(
     ranges: Ranges,
     requests: Figure,
+    silences: Silences,
     marks: dict[str, Figure],
     services: Sequence[ServiceRow],
     judgements: Sequence[Judgement],
@@ -40,7 +42,9 @@ def completeness_of(
     coverage: Sequence[CoverageRow],
 ) -> Completeness:
     """Everything that is not known, with why."""
-    gaps = [*silent_stretches(requests), *_no_baseline(ranges, requests), *_marked(marks), *_silent_services(services)]
+    gaps = [*silent_stretches(requests), *_no_baseline(ranges, requests)]
+    gaps += [gap for gap in _silences(silences) if not any(_overlaps(other, gap) for other in gaps)]
+    gaps += [*_marked(marks), *_silent_services(services)]
     gaps += [Gap(what=judgement.title, why=judgement.missing) for judgement in judgements if judgement.missing]
     return Completeness(gaps=gaps, lags=list(lags), coverage=list(coverage))
 
@@ -66,6 +70,26 @@ def _no_baseline(ranges: Ranges, requests: Figure) -> list[Gap]:
         return []
     why = "no spans are stored for it, so nothing is said about changes"
     return [Gap(what="the range compared with", start=ranges.before_start, end=ranges.before_end, why=why)]
+
+
+def _overlaps(gap: Gap, other: Gap) -> bool:
+    """Whether both are about the same range and share some time."""
+    if gap.what != other.what or not (gap.start and gap.end and other.start and other.end):
+        return False
+    return gap.start < other.end and other.start < gap.end
+
+
+def _silences(silences: Silences) -> list[Gap]:
+    return [
+        Gap(
+            what="the range compared with" if each.before else "requests",
+            start=each.start,
+            end=each.end,
+            why=f"no span arrived, where the other range has {each.beside:,} requests: changes of totals leave such "
+            "stretches out",
+        )
+        for each in silences.found
+    ]
 
 
 def _marked(marks: dict[str, Figure]) -> list[Gap]:

@@ -1,7 +1,4 @@
-"""What a report says, as typed values: its JSON form, and what HTML, Markdown and the short text are written from.
-
-A `Figure` names the metric and labels it was read with, so that anybody can ask the API for the same number.
-"""
+"""What a report says, as typed values: its JSON form, and what HTML, Markdown and the short text are written from."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ class Change(Part):
     """This range against the one before. `effect`: 0.1 = 10 % more (relative), or ten percentage points (points).
 
     The interval (95 %) and `p` (two-sided, of no change) rest on how much the change differed between `stretches` days or
-    hours; None with fewer than four of them.
+    hours; None with fewer than four. Of totals, `left_out` stretches are not in it: they are not whole in both ranges.
     """
 
     kind: Literal["relative", "points"]
@@ -33,6 +30,7 @@ class Change(Part):
     high: float | None = None
     p: float | None = None
     stretches: int = 0
+    left_out: int = 0
 
 
 class Point(Part):
@@ -46,7 +44,7 @@ class Point(Part):
 
 
 class Figure(Part):
-    """A metric's value over the report's range, resting on `n` observations.
+    """A metric's value over the report's range, resting on `n` observations; the API gives the same for metric and labels.
 
     `interval`: 95 %, of shares only (Wilson). `value` None: no data, for the reason in `missing`.
     """
@@ -115,8 +113,45 @@ class CostGroup(Part):
     after_usd: float
 
 
+class CostHour(Part):
+    """An hour whose cost stands out among the same hours of earlier weeks, by `z` spreads."""
+
+    start: Time
+    cost_usd: float
+    expected_usd: float
+    z: float
+
+
+class CostStep(Part):
+    """A level that changed: `ratio` 1.5 is half as much again. `silent`: no span of anybody arrived in a part of it."""
+
+    onset: Time
+    detected: Time
+    ratio: float
+    silent: bool = False
+
+
+class CostBudget(Part):
+    """A monthly budget as it stood when the report was made: of everything, or of what has `value` in `dimension`."""
+
+    dimension: str
+    value: str
+    usd_per_month: float
+    start: Time
+    end: Time
+    spent_usd: float
+    expected_usd: float | None
+    low_usd: float | None
+    high_usd: float | None
+    verdict: str
+    reason: str
+
+
 class Cost(Part):
-    """Why cost changed: the parts add up to `after_usd - before_usd`. Responses without a price are counted apart."""
+    """Why cost changed: the parts add up to `after_usd - before_usd`. Responses without a price are counted apart.
+
+    `hours` (the largest first) and `steps` stand out as `unusual` says.
+    """
 
     before_usd: float | None
     after_usd: float | None
@@ -124,11 +159,15 @@ class Cost(Part):
     groups: list[CostGroup] = []
     unpriced: Figure | None = None
     waste: list[str] = []
+    hours: list[CostHour] = []
+    steps: list[CostStep] = []
+    unusual: str = ""
+    budgets: list[CostBudget] = []
     missing: str = ""
 
 
 class Exemplar(Part):
-    """A text that is typical of a drift, and the most similar one of the reference."""
+    """A text typical of a drift, and the most similar one of the reference."""
 
     text: str
     witness: float
@@ -146,7 +185,7 @@ class Cluster(Part):
 
 
 class DriftPoint(Part):
-    """One look at a stream: at the end of a unit."""
+    """One look at a stream, at the end of a unit."""
 
     at: Time
     score: float | None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from analyzers.report.changes import Sides, change_of, wilson
-from analyzers.report.data import Figure, Point
+from analyzers.report.data import Change, Figure, Point
 from analyzers.report.schedule import earlier
-from analyzers.report.stretches import Grid, Stretch, grid_of, shifted, stretches, weeks_back
+from analyzers.report.silence import HOUR, Silences, hours_of, silences_of
+from analyzers.report.stretches import EPOCH, TWO_DAYS, Grid, Stretch, grid_of, shifted, stretches, weeks_back
 from schemas.metrics import Metric, ScoreMetric, UnknownMetricError, find_metric
 from schemas.settings import QuerySettings
 from storage.clickhouse import ClickHouseStore
@@ -59,13 +60,17 @@ def ranges_of(start: datetime, end: datetime, time_zone: str) -> Ranges:
 
 @dataclass(frozen=True)
 class Figures:
-    """Reads figures of one project, a few statements at a time so that dashboards are not held up."""
+    """Reads figures of one project, a few statements at a time so that dashboards are not held up.
+
+    `silent`: places of the stretches that are not whole in both ranges; totals are compared without them.
+    """
 
     store: ClickHouseStore
     project: str
     ranges: Ranges
     bounds: QuerySettings
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    silent: frozenset[int] = frozenset()
 
     async def one(self, name: str) -> Figure:
         """A metric over everything, with its stretches."""
@@ -95,6 +100,21 @@ class Figures:
             )
             for labels in (after if scored else {**after, **before})
         }
+
+    async def silences(self, until: datetime) -> Silences:
+        """Hours up to a moment that one of the two ranges lacks; none where neither or only one range has spans at all."""
+        r, name = self.ranges, "requests.count"
+        end = min(r.end, until)
+        if end - r.start < TWO_DAYS:
+            return Silences()
+        now, before = await self._hourly(name, r.start, r.end), await self._hourly(name, r.before_start, r.before_end)
+        if not now or not before:
+            return Silences()
+        return silences_of(hours_of(r.start, end, now, before, r.weeks, r.time_zone), r.stretches)
+
+    async def _hourly(self, name: str, start: datetime, end: datetime) -> dict[datetime, int]:
+        found = await self._series(name, start, end, (), Grid(HOUR, (start - EPOCH) % HOUR))
+        return {point.time: point.n for series in found for point in series.points if point.n}
 
     async def _stretches(self, name: str, keys: Labels) -> list[Pieces]:
         """Values of the stretches of the range, of the one before and of the one before that."""
@@ -155,6 +175,8 @@ class Figures:
                 if is_whole
             ],
         )
+        kept = self._without_silence(sides, pieces) if metric.kind in ("count", "sum") else sides
+        change = change_of(metric, kept) if kept is not None else None
         return Figure(
             metric=metric.name,
             unit=metric.unit,
@@ -165,10 +187,25 @@ class Figures:
             interval=wilson(value, now.n) if metric.kind == "rate" and value is not None else None,
             before=earlier_value,
             n_before=before.n,
-            change=change_of(metric, sides),
+            change=_left_out(change, len(self.silent) if kept is not sides else 0),
             points=points,
             missing="" if value is not None else NOTHING,
         )
+
+    def _without_silence(self, sides: Sides, pieces: Sequence[Sequence[Value | None]]) -> Sides | None:
+        """Totals without the silent stretches; None where the stretches are not known."""
+        if not self.silent or sides.before is None or sides.after is None:
+            return sides
+        if not pieces[0]:
+            return None
+        kept = [[piece for place, piece in enumerate(each) if place not in self.silent] for each in pieces[:2]]
+        after, before = (sum(known(piece) or 0.0 for piece in each) for each in kept)
+        n_after, n_before = (sum(piece.n for piece in each if piece) for each in kept)
+        return replace(sides, before=before, after=after, n_before=n_before, n_after=n_after)
+
+
+def _left_out(change: Change | None, stretches: int) -> Change | None:
+    return change if change is None or not stretches else change.model_copy(update={"left_out": stretches})
 
 
 def known(value: Value | None) -> float | None:

@@ -10,6 +10,8 @@ from analyzers.report.changes import is_clear
 from analyzers.report.data import (
     AlertRow,
     Completeness,
+    Cost,
+    CostBudget,
     Drift,
     DriftStream,
     Figure,
@@ -20,6 +22,7 @@ from analyzers.report.data import (
     ServiceRow,
     Severity,
 )
+from analyzers.report.silence import Silences
 
 ORDER: Mapping[Severity, int] = {"alarm": 0, "watch": 1, "good": 2, "note": 3}
 LISTED = 9
@@ -39,6 +42,12 @@ _DONE = {
     "awaiting_approval": "waits for approval of its rollback from {0} to {1}",
 }
 
+_BUDGETS: Mapping[str, tuple[Severity, str]] = {
+    "exceeded": ("alarm", "is exceeded"),
+    "will_exceed": ("watch", "will not hold"),
+    "may_exceed": ("note", "may not hold"),
+}
+
 
 def findings_of(
     overview: Mapping[str, Figure],
@@ -46,17 +55,21 @@ def findings_of(
     judgements: Sequence[Judgement],
     drift: Drift,
     incidents: Incidents,
+    cost: Cost,
     completeness: Completeness,
+    silences: Silences,
     *,
     end: datetime,
     level: float,
+    time_zone: str,
 ) -> list[Finding]:
     """Everything worth a sentence, the most urgent first; what does not fit is counted in the last one."""
     found = [
-        *_silence(overview["requests.count"]),
+        *_silence(overview["requests.count"], silences, time_zone),
         *_rollbacks(incidents),
         *_alerts(incidents, end),
-        *_drift(drift),
+        *_drift(drift, time_zone),
+        *_spending(cost, time_zone),
         *_changes(overview, services, judgements, level),
         *_blind(completeness),
     ]
@@ -83,11 +96,19 @@ def headline_of(findings: Sequence[Finding], requests: Figure, drift: Drift) -> 
     return first if more == 0 else f"{first.rstrip('.')} – and {more} more {'matter' if more == 1 else 'matters'} to look at."
 
 
-def _silence(requests: Figure) -> list[Finding]:
-    if requests.value is not None or requests.before is None:
+def _silence(requests: Figure, silences: Silences, time_zone: str) -> list[Finding]:
+    if requests.value is None:
+        if requests.before is None:
+            return []
+        text = f"No spans arrived at all; in the range compared with there were {wording.count(requests.before)} requests."
+        return [Finding(severity="alarm", text=text, section="completeness")]
+    silent = sorted((each for each in silences.found if not each.before), key=lambda each: -each.beside)
+    if not silent:
         return []
-    text = f"No spans arrived at all; in the range compared with there were {wording.count(requests.before)} requests."
-    return [Finding(severity="alarm", text=text, section="completeness")]
+    when = f"{wording.moment(silent[0].start, time_zone)} to {wording.moment(silent[0].end, time_zone)}"
+    more = f" (and {len(silent) - 1} more times)" if len(silent) > 1 else ""
+    text = f"No span arrived from {when}{more}, where the range compared with has {silent[0].beside:,} requests"
+    return [Finding(severity="watch", text=f"{text}: totals lack them.", section="completeness")]
 
 
 def _rollbacks(incidents: Incidents) -> list[Finding]:
@@ -130,21 +151,43 @@ def _answers(rollback: RollbackRow, alert: AlertRow) -> bool:
     return rollback.state == "succeeded" and rollback.target == alert.target and rollback.created_at >= alert.fired_at
 
 
-def _drift(drift: Drift) -> list[Finding]:
+def _drift(drift: Drift, time_zone: str) -> list[Finding]:
     return [
-        Finding(severity="watch", text=_drifted(stream), section="drift")
+        Finding(severity="watch", text=_drifted(stream, time_zone), section="drift")
         for stream in drift.streams
         if stream.verdict == "drift"
     ]
 
 
-def _drifted(stream: DriftStream) -> str:
+def _drifted(stream: DriftStream, time_zone: str) -> str:
     names = dict.fromkeys(wording.short(value, 40) for value in stream.labels.values() if value)
     where = ", ".join(names) or "the project"
-    since = f" since about {stream.onset:%d %b %H:%M} UTC" if stream.onset else ""
+    since = f" since about {wording.moment(stream.onset, time_zone)}" if stream.onset else ""
     new = stream.clusters[0] if stream.clusters else None
     about = f"; most of all there is more like “{wording.short(new.text, 80)}”" if new else ""
     return f"{stream.part.capitalize()}s of {where} drifted{since}{about}."
+
+
+def _spending(cost: Cost, time_zone: str) -> list[Finding]:
+    """Budgets that do not hold, and hours that cost far more than their like."""
+    found = [_budget(budget) for budget in cost.budgets if budget.verdict in _BUDGETS]
+    dear = [hour for hour in cost.hours if hour.cost_usd > hour.expected_usd]
+    if dear:
+        worst = dear[0]
+        sizes = f"{wording.dollars(worst.cost_usd)} instead of {wording.dollars(worst.expected_usd)}"
+        text = f"The hour of {wording.moment(worst.start, time_zone)} cost {sizes}, the usual for that hour of the week"
+        more = f", and {len(dear) - 1} more stand out like it" if len(dear) > 1 else ""
+        found.append(Finding(severity="watch", text=f"{text}{more}.", section="cost"))
+    return found
+
+
+def _budget(budget: CostBudget) -> Finding:
+    severity, told = _BUDGETS[budget.verdict]
+    text = f"The month’s budget of {wording.dollars(budget.usd_per_month)} for {wording.budgeted(budget)} {told}"
+    text += f": {wording.dollars(budget.spent_usd)} is spent since {budget.start.day} {budget.start:%b}"
+    if budget.expected_usd is not None:
+        text += f", and about {wording.dollars(budget.expected_usd)} is expected by the month’s end"
+    return Finding(severity=severity, text=f"{text}.", section="cost")
 
 
 def _changes(
@@ -183,6 +226,8 @@ def _finding(title: str, figure: Figure, where: str, section: str) -> Finding:
     assert change is not None
     verb = "rose" if change.effect > 0 else "fell"
     sizes = f"from {wording.quantity(figure.before, figure.unit)} to {wording.quantity(figure.value, figure.unit)}"
+    if change.left_out:  # the totals themselves are of unlike lengths
+        sizes = wording.like_for_like(figure)
     interval = wording.change_interval(change)
     proof = f"{wording.effect(change)}, 95 % interval {interval}" if interval else wording.effect(change)
     text = f"{title} {verb} {sizes} ({proof}; n = {figure.n:,}){where}."

@@ -5,7 +5,9 @@ Every text that came from outside is escaped by the template engine; charts are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -14,8 +16,9 @@ from markupsafe import Markup
 
 from analyzers.report import charts, wording
 from analyzers.report.changes import is_clear
-from analyzers.report.data import CostGroup, CostPart, CoverageRow, DriftStream, Figure, Judgement, Point, Report
+from analyzers.report.data import CostBudget, CostGroup, CostPart, CoverageRow, DriftStream, Figure, Judgement, Point, Report
 from analyzers.report.headline import severity_of
+from analyzers.report.schedule import WEEK
 
 WORDS = {"alarm": "Act", "watch": "Look", "good": "Better", "note": "Note"}
 VERDICTS = {
@@ -49,6 +52,25 @@ SHORT = {
     "quality.injection_share": "Injection",
     "feedback.negative_share": "Thumbs down",
 }
+TILES = (
+    "requests.count",
+    "errors.rate",
+    "latency.p95",
+    "cost.usd",
+    "tokens.output",
+    "time_to_first_token.p50",
+    "tokens.input",
+)
+BUDGETS = {
+    "exceeded": "exceeded",
+    "will_exceed": "will be exceeded",
+    "may_exceed": "may be exceeded",
+    "within": "holds",
+    "not_yet": "no estimate yet",
+}
+ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+MOST_TILES = 6
+MOST_HOURS = 6
 MOST_TICKS = 9
 MOST_SERVICES = 10
 MOST_BARS = 8
@@ -82,6 +104,10 @@ def _words(report: Report) -> dict[str, Any]:
         "percent",
         "dollars",
         "length",
+        "like_for_like",
+        "on_days",
+        "budgeted",
+        "made",
     )
     return {
         **{name: getattr(wording, name) for name in (*plain, "title_of", "NO_DATA")},
@@ -99,7 +125,12 @@ def _words(report: Report) -> dict[str, Any]:
         "services_of": services_of,
         "share_of": share_of,
         "SHORT": SHORT,
-        "top_of": top_of,
+        "axis_of": axis_of,
+        "tiles_of": tiles_of,
+        "is_week": report.end - report.start == WEEK,
+        "total_of": total_of,
+        "BUDGETS": BUDGETS,
+        "MOST_HOURS": MOST_HOURS,
     }
 
 
@@ -112,6 +143,7 @@ def _drawings(report: Report) -> dict[str, Any]:
         "coverage_bar": coverage_bar,
         "part_bar": partial(part_bar, parts=report.cost.parts),
         "group_bar": partial(group_bar, groups=report.cost.groups),
+        "budget_bar": budget_bar,
         "incident_bars": partial(incident_bars, report),
     }
 
@@ -151,9 +183,24 @@ def coverage_line(judgement: Judgement) -> str:
     return "; ".join(told)
 
 
-def top_of(figure: Figure) -> str:
-    """The upper end of a trend's scale."""
-    return wording.quantity(_top(figure), figure.unit)
+def axis_of(figure: Figure) -> str:
+    """What a trend's height and steps mean: by day, 0 to 1,000."""
+    step = max(point.end - point.start for point in figure.points)
+    by = "day" if step > timedelta(hours=20) else wording.length(step.total_seconds())
+    return f"by {by}, 0 to {wording.quantity(_top(figure), figure.unit)}"
+
+
+def tiles_of(overview: Mapping[str, Figure]) -> list[tuple[str, Figure]]:
+    """The leading figures, in the order of TILES; one that neither range has makes place for another."""
+    return sorted(
+        ((name, overview[name]) for name in TILES if name in overview),
+        key=lambda tile: tile[1].value is None and tile[1].before is None,
+    )[:MOST_TILES]
+
+
+def total_of(parts: Sequence[CostPart]) -> float:
+    """The change that the parts add up to."""
+    return math.fsum(part.usd for part in parts)
 
 
 def upper_of(judgements: Sequence[Judgement]) -> float:
@@ -234,6 +281,16 @@ def group_bar(group: CostGroup, groups: Sequence[CostGroup]) -> Markup:
     return charts.interval(mark, 0.0, largest, wording.name(group.name), told)
 
 
+def budget_bar(budget: CostBudget) -> Markup:
+    """What is spent, what is expected beyond it, and the budget as a line."""
+    expected = max(budget.spent_usd, budget.expected_usd or 0.0)
+    spans = [(0.0, budget.spent_usd, "now"), (budget.spent_usd, expected, "range")]
+    sums = [wording.dollars(usd) for usd in (budget.spent_usd, expected, budget.usd_per_month)]
+    told = f"{sums[0]} spent, {sums[1]} expected of {sums[2]}"
+    whole = max(expected, budget.usd_per_month) * 1.02
+    return charts.bars(spans, 0.0, whole, wording.budgeted(budget), told, limit=budget.usd_per_month)
+
+
 def incident_bars(report: Report) -> list[tuple[str, Markup, str]]:
     """Name, drawing and length of each alert, and of all rollbacks together."""
     edges = [point.start for point in report.overview["requests.count"].points] + [report.end]
@@ -255,4 +312,8 @@ def _top(figure: Figure) -> float:
     """A round number at or above every value drawn, where shares may not exceed one."""
     values = [value for point in figure.points for value in (point.value, point.before) if value is not None]
     highest = max(values, default=0.0)
-    return min(1.0, highest * 1.05) if figure.unit == "ratio" else highest * 1.05
+    if highest <= 0:
+        return 0.01 if figure.unit == "ratio" else 1.0
+    size = 10.0 ** math.floor(math.log10(highest))
+    top = next(step * size for step in ROUND if step * size >= highest * (1 - 1e-9))
+    return min(1.0, top) if figure.unit == "ratio" else top

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from analyzers.report import wording
 from analyzers.report.changes import is_clear
 from analyzers.report.data import DriftStream, Figure, Report
-from analyzers.report.html import COLUMNS, VERDICTS, WORDS, coverage_line, signed_dollars
+from analyzers.report.html import BUDGETS, COLUMNS, MOST_HOURS, VERDICTS, WORDS, coverage_line, signed_dollars
+from analyzers.report.schedule import WEEK
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>|#~&"})
 
@@ -19,7 +20,7 @@ def render(report: Report) -> str:
         f"# {wording.span(report.start, report.end, zone)}, project {escape(report.project)}",
         escape(report.headline),
         f"Compared with {wording.span(report.before_start, report.before_end, zone)}. Times are {zone}. "
-        f"Made {wording.moment(report.created_at, zone)} by {escape(report.created_by)}. “{wording.NO_DATA}” is never zero.",
+        f"{escape(wording.made(report.created_at, report.created_by, zone))}. “{wording.NO_DATA}” is never zero.",
         "\n".join(f"- **{WORDS[finding.severity]}:** {escape(finding.text)}" for finding in report.findings),
     ]
     for title, body in _sections(report):
@@ -33,7 +34,7 @@ def escape(text: str) -> str:
 
 
 def _sections(report: Report) -> Iterator[tuple[str, Iterable[str]]]:
-    yield "The week in numbers", _overview(report)
+    yield "The week in numbers" if report.end - report.start == WEEK else "In numbers", _overview(report)
     yield "Services and releases", _services(report)
     yield "Why cost changed", _cost(report)
     yield "Drift of prompts and answers", _drift(report)
@@ -64,6 +65,8 @@ def _services(report: Report) -> Iterator[str]:
             name = f"{release.target or 'no target'} · {release.release or 'no release named'}"
             rows.append([f"↳ {escape(wording.short(name))}", *(_value(release.figures.get(name)) for name, _ in COLUMNS)])
     yield _table(["service", *(label for _, label in COLUMNS)], rows, "l" + "r" * len(COLUMNS))
+    if like := wording.like_for_like(report.overview["requests.count"]):
+        yield f"\\* {like}"
     if report.traffic.others:
         more = f" and {report.traffic.more_others} more" if report.traffic.more_others else ""
         yield f"Smaller services: {', '.join(escape(wording.short(name)) for name in report.traffic.others)}{more}."
@@ -86,6 +89,34 @@ def _cost(report: Report) -> Iterator[str]:
         ]
         yield _table(["model", "before", "now"], groups, "lrr")
     yield from (escape(line) for line in cost.waste)
+    yield from _unusual(report)
+
+
+def _unusual(report: Report) -> Iterator[str]:
+    """Hours that stand out, and the budgets."""
+    cost, zone = report.cost, report.time_zone
+    yield escape(f"{cost.unusual[:1].upper()}{cost.unusual[1:]}.")
+    if cost.hours:
+        hours = [
+            [wording.moment(hour.start, zone), wording.dollars(hour.cost_usd), wording.dollars(hour.expected_usd)]
+            for hour in cost.hours[:MOST_HOURS]
+        ]
+        yield _table(["hour", "cost", "usual"], hours, "lrr")
+    for step in cost.steps:
+        silent = ": no span arrived then" if step.silent else ""
+        yield f"A step to {wording.percent(step.ratio)} of the usual began {wording.moment(step.onset, zone)}{silent}."
+    if cost.budgets:
+        rows = [
+            [
+                escape(wording.budgeted(budget)),
+                wording.dollars(budget.usd_per_month),
+                wording.dollars(budget.spent_usd),
+                wording.NO_DATA if budget.expected_usd is None else wording.dollars(budget.expected_usd),
+                BUDGETS.get(budget.verdict, budget.verdict),
+            ]
+            for budget in cost.budgets
+        ]
+        yield _table(["budget of the month for", "budget", "spent", "expected by its end", ""], rows, "lrrrl")
 
 
 def _drift(report: Report) -> Iterator[str]:
@@ -197,14 +228,15 @@ def _change(figure: Figure, report: Report) -> str:
     if figure.change is None:
         return ""
     interval = wording.change_interval(figure.change)
-    text = wording.effect(figure.change) + (f" ({interval})" if interval else "")
+    like = wording.like_for_like(figure)
+    text = wording.effect(figure.change) + (f" ({interval})" if interval else "") + (f" {like}" if like else "")
     return f"**{text}**" if is_clear(figure.change, report.budget.level_each) else text
 
 
 def _with_change(figure: Figure | None, report: Report) -> str:
     if figure is None or figure.change is None:
         return _value(figure)
-    text = wording.effect(figure.change)
+    text = wording.effect(figure.change) + ("*" if figure.change.left_out else "")
     return f"{_value(figure)} ({f'**{text}**' if is_clear(figure.change, report.budget.level_each) else text})"
 
 

@@ -19,9 +19,14 @@ async def unknown_progress() -> Sequence[Progress]:
     return ()
 
 
+async def unknown_watermark() -> datetime | None:
+    """Where nobody can say until when everything is stored."""
+    return None
+
+
 @dataclass(frozen=True)
 class Sources:
-    """The two databases, the settings in force, and how far the analyzers are at the moment."""
+    """The two databases, the settings in force, how far the analyzers are, and until when everything is stored."""
 
     store: ClickHouseStore
     control: ControlDatabase
@@ -29,3 +34,4 @@ class Sources:
     clock: Clock
     version: str
     progress: Callable[[], Awaitable[Sequence[Progress]]] = unknown_progress
+    watermark: Callable[[], Awaitable[datetime | None]] = unknown_watermark

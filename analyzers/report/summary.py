@@ -34,4 +34,5 @@ def _words(figure: Figure) -> str:
     if figure.change is None:
         return value
     interval = wording.change_interval(figure.change)
-    return f"{value} ({wording.effect(figure.change)}" + (f", 95 %: {interval})" if interval else ")")
+    told = [wording.effect(figure.change), *([f"95 %: {interval}"] if interval else [])]
+    return f"{value} ({', '.join(told)})" + (f" {like}" if (like := wording.like_for_like(figure)) else "")

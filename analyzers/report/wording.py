@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from analyzers.report.data import Change, Figure
+from analyzers.report.data import Change, CostBudget, Figure
 
 NO_DATA = "no data"
 MINUS = "\N{MINUS SIGN}"
@@ -25,6 +25,12 @@ TITLES = {
 }
 
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def made(at: datetime, by: str, time_zone: str) -> str:
+    """Made Mon 9 Mar 08:00 as scheduled."""
+    how = {"schedule": "as scheduled", "anonymous": "on demand"}.get(by, f"on demand by {name(by)}")
+    return f"Made {moment(at, time_zone)} {how}"
 
 
 def title_of(metric: str) -> str:
@@ -100,6 +106,25 @@ def change_interval(change: Change) -> str:
     return f"{effect(change, change.low)} to {effect(change, change.high)}"
 
 
+def like_for_like(figure: Figure) -> str:
+    """Which days a change is of, where it leaves some out: on the 6 of 7 days that both ranges have; else empty."""
+    partly = on_days(figure)
+    return f"{partly.replace('on ', 'on the ')} that both ranges have" if partly else ""
+
+
+def on_days(figure: Figure) -> str:
+    """The same in short: on 6 of 7 days."""
+    if figure.change is None or not figure.change.left_out:
+        return ""
+    whole = len(figure.points)
+    return f"on {whole - figure.change.left_out} of {whole} days"
+
+
+def budgeted(budget: CostBudget) -> str:
+    """What a budget is for: the project, target assistant."""
+    return f"{budget.dimension} {short(budget.value)}" if budget.dimension else "the project"
+
+
 def share_interval(figure: Figure) -> str:
     """2.9–3.5 %; empty where there is none."""
     if figure.interval is None:
@@ -169,7 +194,10 @@ def _effect(change: Change, size: float) -> tuple[str, str]:
     """A size with two digits, and its unit."""
     if change.kind == "relative" and size >= 2:
         return f"×{_digits(1 + size, 2)}", ""
-    return f"{_sign(size)}{_digits(abs(size) * 100, 2)}", "pts" if change.kind == "points" else "%"
+    points = change.kind == "points"
+    # No change is known to a thousandth of a percent, whatever its digits say.
+    shown = round(size * 100, 2 if points else 1)
+    return f"{_sign(shown)}{_digits(abs(shown), 2)}", "pts" if points else "%"
 
 
 def _is_midnight(at: datetime) -> bool:

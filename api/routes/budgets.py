@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
 
-from analyzers.cost.budget import BudgetState, judge_budget, month_of
-from analyzers.cost.seasons import HOUR, WEEK_HOURS, complete_hours
+from analyzers.cost.budget import BudgetState
+from analyzers.cost.spending import read_budget
 from api.auth import authorise
 from api.conditions import caller_of
 from api.problem import Problem
 from api.reading import Parts, Reader
-from api.spending import Spent, read_spent
 from schemas.api.cost import BudgetAnswer, BudgetKey, BudgetList, BudgetRequest, MonthEndAnswer
 from schemas.api.metrics import Window
 from storage.audit import record
 from storage.budgets import MAX_BUDGETS, Budget, list_budgets, put_budget, remove_budget
 from storage.keys import Principal
-from storage.scope import ProjectReader, Range
+from storage.scope import ProjectReader
 
 router = APIRouter(tags=["cost"])
 
 Controller = Annotated[Principal, Depends(authorise("control"))]
-HISTORY = 4 * WEEK_HOURS * HOUR
 
 
 @router.get("/v1/cost/budgets")
@@ -75,20 +72,7 @@ async def delete_budget(asked: Annotated[BudgetKey, Query()], principal: Control
 async def _judged(reader: ProjectReader, budget: Budget, now: datetime) -> BudgetAnswer:
     """The budget with its state; all figures are those of the metrics for the same range."""
     filters = {budget.dimension: budget.value} if budget.dimension else {}
-    start, _ = month_of(now)
-    begin = min(start, now - HISTORY)
-    by_hour, spent = await asyncio.gather(
-        read_spent(reader, Range(begin, now), HOUR, filters), _spent(reader, start, now, filters)
-    )
-    hours = complete_hours(((hour.time, hour.usd) for hour in by_hour), begin, now)
-    return _shown(budget, judge_budget(budget.usd_per_month, hours, spent.usd or 0.0, now), spent.unpriced)
-
-
-async def _spent(reader: ProjectReader, start: datetime, now: datetime, filters: Mapping[str, str]) -> Spent:
-    if now - start < timedelta(milliseconds=1):
-        return Spent(start, 0.0, 0)
-    [whole] = await read_spent(reader, Range(start, now), None, filters)
-    return whole
+    return _shown(budget, *await read_budget(reader, budget.usd_per_month, filters, now))
 
 
 def _shown(budget: Budget, state: BudgetState, unpriced: int) -> BudgetAnswer:

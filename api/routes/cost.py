@@ -9,12 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from analyzers.cost.anomalies import Anomalies, find_anomalies
+from analyzers.cost.anomalies import Anomalies
 from analyzers.cost.decomposition import Change, Model, by_model, decompose
-from analyzers.cost.seasons import HOUR, WEEK_HOURS, complete_hours
+from analyzers.cost.seasons import HOUR
+from analyzers.cost.spending import read_anomalies, read_points, read_spent
 from analyzers.cost.trend import find_trend
 from api.reading import Parts, Reader, range_of
-from api.spending import read_points, read_spent
 from schemas.api.cost import (
     AnomaliesAnswer,
     AnomalyAnswer,
@@ -57,7 +57,6 @@ from storage.scope import ProjectReader, Range, epoch_ms
 router = APIRouter(tags=["cost"])
 
 DAY = timedelta(days=1)
-HISTORY_HOURS = 8 * WEEK_HOURS
 _FEW_DAYS = timedelta(days=4)
 
 _REPEATED = (
@@ -232,13 +231,8 @@ def _waste(found: WasteFound, how: str) -> WasteKind:
 async def anomalies(reader: Reader, parts: Parts, asked: Annotated[UsageParameters, Query()]) -> AnomaliesAnswer:
     """Whole hours of the range that cost unusually much or little for their hour of the week, and lasting steps."""
     span, filters = range_of(asked, parts), asked.filters()
-    end = min(span.end, await parts.watermark() or parts.clock())
-    room = timedelta(days=reader.bounds.max_range_days) - (span.end - span.start) - HOUR
-    start = span.start - max(timedelta(0), min(HISTORY_HOURS * HOUR, room))
-    costs = [(hour.time, hour.usd) for hour in await read_spent(reader, Range(start, span.end), HOUR, filters)]
-    first = complete_hours(costs, span.start, max(end, span.start))
-    boundary = first[0].start if first else span.start
-    return _anomalies(span, find_anomalies(complete_hours(costs, start, boundary), first))
+    complete = await parts.watermark() or parts.clock()
+    return _anomalies(span, await read_anomalies(reader, span, filters, complete))
 
 
 def _anomalies(span: Range, found: Anomalies) -> AnomaliesAnswer:

@@ -146,7 +146,7 @@ async def read_report_text(report_id: ReportId, principal: Reader, parts: Parts)
 def reporter_of(parts: Services) -> Reporter:
     """What makes reports of this application."""
     progress = parts.analysis or unknown_progress
-    return Reporter(Sources(parts.store, parts.control, parts.settings, parts.clock, parts.version, progress))
+    return Reporter(Sources(parts.store, parts.control, parts.settings, parts.clock, parts.version, progress, parts.watermark))
 
 
 def _require(connection: Connection, principal: Principal, report_id: str) -> StoredReport:

@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from analyzers.cost.decomposition import by_model, decompose
+from analyzers.cost.spending import Spent, read_spent
 from analyzers.report import html, markdown
 from analyzers.report.collection import collect
 from analyzers.report.data import Report, ServiceRow
@@ -21,6 +22,7 @@ from analyzers.report.sources import Sources
 from analyzers.report.summary import figures_of, lines_of, title_of
 from schemas.settings import Settings
 from storage.analysis import Progress
+from storage.budgets import Budget, put_budget
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase, sqlite_url
 from storage.cost_analytics import CostQuery, read_model_usage
@@ -80,6 +82,8 @@ async def looked_at(browser: Browser, page_file: Path, width: int, scheme: str) 
 
 async def test_a_week_is_told_and_its_page_is_sound(sources: Sources, browser: Browser, tmp_path: Path) -> None:
     await fill(sources.store, sources.control, this_week()[0], scale=0.5)
+    budget = Budget(PROJECT, "target", "assistant", 0.01, "ann", this_week()[0])
+    await sources.control.write(lambda connection: put_budget(connection, budget))
     report = await report_of(sources)
     check_findings(report)
     await check_cost(sources, report)
@@ -111,15 +115,24 @@ def check_findings(report: Report) -> None:
     assert said[0] == ("alarm", "Still firing at the end: errors: errors.rate above 0.05 for service billing-bot.")
     for severity, part in (
         ("watch", "rolled back from 2026-11-b to 2026-11-a, and it worked"),
+        ("watch", "No span arrived from "),
         ("watch", "Prompts of assistant drifted since about"),
         ("watch", "The service legacy-faq sent spans in the range compared with, and none in this one"),
         ("watch", "The analyzer toxicity is 2"),
     ):
         assert any(severity == each and part in text for each, text in said), part
+    [budget] = report.cost.budgets  # on the first of a month nothing is spent yet
+    severity, told = {"exceeded": ("alarm", "is exceeded"), "will_exceed": ("watch", "will not hold")}[budget.verdict]
+    assert any(each == severity and f"$0.01 for target assistant {told}" in text for each, text in said)
     gaps = {gap.what: gap for gap in report.completeness.gaps}
     silent = report.start + timedelta(days=5)
     assert (gaps["requests"].start, gaps["requests"].end) == (silent, silent + timedelta(days=1))
     assert gaps["Thumbs down"].why == "nobody gave feedback"
+    requests = report.overview["requests.count"]
+    assert requests.change is not None
+    assert requests.change.left_out == 1
+    kept = [(point.value, point.before) for place, point in enumerate(requests.points) if place != 5]
+    assert requests.change.effect == pytest.approx(sum(now or 0 for now, _ in kept) / sum(then or 0 for _, then in kept) - 1)
     rows = {(row.what, row.subject): row for row in report.budget.rows}
     spent = rows["rule fresh-release", "assistant"]
     assert spent.rate == 0.001
@@ -144,6 +157,13 @@ async def check_cost(sources: Sources, report: Report) -> None:
     cost = report.overview["cost.usd"]
     assert cost.value is not None
     assert cost.before is not None
+    [budget] = report.cost.budgets
+    [month] = (
+        await read_spent(reader, Range(budget.start, report.created_at), None, {"target": "assistant"})
+        if budget.start < report.created_at
+        else [Spent(budget.start, 0.0, 0)]
+    )
+    assert budget.spent_usd == month.usd
     assert sum(part.usd for part in report.cost.parts) == pytest.approx(cost.value - cost.before)
 
 

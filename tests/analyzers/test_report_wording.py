@@ -47,6 +47,8 @@ def test_quantities_have_their_unit(value: float | None, unit: str, text: str) -
         (Change(kind="points", effect=-0.008, low=-0.02, high=0.004), "-0.8 pts (-2 to +0.4 pts)"),
         (Change(kind="relative", effect=12.0, low=1.5, high=40.0), "×13 (+150 % to ×41)"),
         (Change(kind="relative", effect=0.0), "±0 % ()"),
+        (Change(kind="relative", effect=0.00034, low=-0.043, high=0.046), "±0 % (-4.3 to +4.6 %)"),
+        (Change(kind="points", effect=0.000042, low=-0.0037, high=0.0038), "±0 pts (-0.37 to +0.38 pts)"),
     ],
 )
 def test_changes_are_signed(change: Change, text: str) -> None:
