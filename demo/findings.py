@@ -18,6 +18,10 @@ Analyzer = Literal["toxicity", "grounding", "quality", "drift"]
 LIMITS_S: Mapping[Analyzer, float] = {"toxicity": 180, "grounding": 180, "quality": 180, "drift": 180}
 """Seconds after the first request, for drift after the first new question, within which each must have found something."""
 
+BEHIND_S = 30.0
+PATIENCE_S = 600.0
+"""An analyzer that is still so far behind has not missed anything yet: on a busy machine it is given this long instead."""
+
 ENOUGH: Mapping[Analyzer, int] = {"toxicity": 200, "grounding": 40, "quality": 200}
 """Judgements that a share is told from for the first time."""
 
@@ -55,10 +59,27 @@ def coverage_line(survey: Survey, analyzer: Analyzer) -> str:
     """How much of what it wanted an analyzer looked at, and how far behind it is."""
     status = survey.analyzers[analyzer]
     coverage, lag_s = status["coverage"], status["lag_s"]
-    behind = "not begun" if lag_s is None else f"{lag_s:.1f} s behind"
+    behind = _behind(lag_s)
     if coverage is None:
         return f"nothing looked at yet, {behind}"
     return f"looked at {coverage['looked_at']} of {coverage['wanted']} spans ({percent(coverage['share'])}), {behind}"
+
+
+def _behind(lag_s: float | None) -> str:
+    return "not begun" if lag_s is None else f"{lag_s:.1f} s behind"
+
+
+def is_behind(survey: Survey, analyzer: Analyzer) -> bool:
+    """Whether it still reads what came long ago, or loads its model."""
+    lag_s = survey.analyzers.get(analyzer, {}).get("lag_s")
+    return lag_s is None or lag_s > BEHIND_S
+
+
+def waiting_for(survey: Survey, names: Sequence[Analyzer]) -> str:
+    """What is still to be heard of, and why it may take a while."""
+    late = {name: _behind(survey.analyzers[name]["lag_s"]) for name in names if is_behind(survey, name)}
+    told = [f"{name} ({late[name]})" if name in late else name for name in names]
+    return f"waiting for {' and '.join([', '.join(told[:-1]), told[-1]] if len(told) > 1 else told)}"
 
 
 def overdue(survey: Survey, told: Sequence[str], began: datetime, *, healthy: bool) -> str | None:
@@ -67,9 +88,9 @@ def overdue(survey: Survey, told: Sequence[str], began: datetime, *, healthy: bo
     if not healthy and "new" in survey.support.since:
         since["drift"] = survey.support.since["new"]
     for analyzer, start in since.items():
-        limit_s = LIMITS_S[analyzer]
+        error = survey.analyzers.get(analyzer, {}).get("last_error")
+        limit_s = PATIENCE_S if is_behind(survey, analyzer) and not error else LIMITS_S[analyzer]
         if analyzer not in told and survey.now - start > timedelta(seconds=limit_s):
-            error = survey.analyzers.get(analyzer, {}).get("last_error")
             said = f": {error}" if error else f" ({coverage_line(survey, analyzer)})"
             return f"{analyzer} found nothing within {limit_s:g} s of what was planted{said}"
     return None

@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from demo.findings import LIMITS_S, Finding, calm_since, coverage_line, false_alarm, findings_of, overdue
+from demo.findings import LIMITS_S, Analyzer, Finding, calm_since, coverage_line, false_alarm, findings_of, overdue, waiting_for
 from demo.screen import Screen
 from demo.survey import Survey, Surveyor
 
@@ -50,13 +50,18 @@ class Observer:
         if problem is not None:
             raise ObserverError(problem)
 
-    def missing(self, promoted: datetime) -> list[str]:
+    def missing(self, promoted: datetime) -> list[Analyzer]:
         """The analyzers that are still to be heard of."""
-        needed: list[str] = [name for name in NEEDED if name not in self.told]
+        needed = [name for name in NEEDED if name not in self.told]
         if not self._healthy:
             return needed
         calm = self._latest is not None and calm_since(self._latest, promoted + timedelta(seconds=CALM_S))
         return [name for name in needed if name != "drift" or not calm]
+
+    def waiting(self, promoted: datetime) -> str:
+        """The same in words, with how far they are."""
+        missing = self.missing(promoted)
+        return waiting_for(self._latest, missing) if self._latest is not None and missing else ""
 
     def figures(self) -> dict[str, Any]:
         """What was found when, for machines."""

@@ -143,10 +143,8 @@ class Storyteller:
         return await self._watch.look(promoted)
 
     def _progress(self, snapshot: Snapshot, told: dict[Step, Event], promoted: datetime) -> str:
-        missing = self._observer.missing(promoted)
-        if len(told) == len(LIMITS_S) and missing:
-            return f"waiting for {' and '.join(missing)}"
-        return _progress(snapshot, told)
+        waiting = self._observer.waiting(promoted) if len(told) == len(LIMITS_S) else ""
+        return waiting or _progress(snapshot, told)
 
     async def _account(self, since: datetime, promoted: datetime, told: dict[Step, Event]) -> dict[str, Any]:
         figures = seconds_since_first_span(list(told.values()))

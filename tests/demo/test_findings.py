@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from demo.findings import LIMITS_S, calm_since, coverage_line, false_alarm, findings_of, overdue, percent, quote
+from demo.findings import (
+    LIMITS_S,
+    PATIENCE_S,
+    calm_since,
+    coverage_line,
+    false_alarm,
+    findings_of,
+    overdue,
+    percent,
+    quote,
+    waiting_for,
+)
 from demo.planted import Truth
 from demo.survey import Share
 from tests.demo.surveys import BEGAN, NEW, NOW, analyzer, look, survey
@@ -105,6 +116,21 @@ def test_drift_is_late_only_after_something_new_was_asked() -> None:
     nothing_new = survey(now=later.now, support=Truth(Counter({"usual": 600}), {"usual": BEGAN}))
     assert overdue(nothing_new, told, BEGAN, healthy=False) is None
     assert overdue(survey(now=NOW), told, BEGAN, healthy=False) is None
+
+
+def test_who_is_far_behind_is_given_time_and_said_to_be() -> None:
+    told = ["toxicity", "quality", "drift"]
+    behind = analyzer() | {"lag_s": 120.0}
+    late = survey(
+        now=BEGAN + timedelta(seconds=LIMITS_S["grounding"] + 1), analyzers={**survey().analyzers, "grounding": behind}
+    )
+    assert overdue(late, told, BEGAN, healthy=True) is None
+    assert waiting_for(late, ["toxicity", "grounding"]) == "waiting for toxicity and grounding (120.0 s behind)"
+    assert waiting_for(survey(), ["toxicity", "grounding", "drift"]) == "waiting for toxicity, grounding and drift"
+    broken = {**survey().analyzers, "grounding": behind | {"last_error": "no model"}}
+    assert "no model" in (overdue(survey(now=late.now, analyzers=broken), told, BEGAN, healthy=True) or "")
+    never = survey(now=BEGAN + timedelta(seconds=PATIENCE_S + 1), analyzers=late.analyzers)
+    assert "within 600 s" in (overdue(never, told, BEGAN, healthy=True) or "")
 
 
 def test_any_drift_in_the_healthy_story_is_a_false_alarm() -> None:
