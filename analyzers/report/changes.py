@@ -25,6 +25,8 @@ CONFIDENCE = 0.95
 # Below these a change is not worth a headline, however certain it is.
 MATERIAL_RELATIVE = 0.1
 MATERIAL_POINTS = 0.01
+LARGE_RELATIVE = 0.5
+LARGE_POINTS = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ def change_of(metric: Metric, sides: Sides) -> Change | None:
 def is_clear(change: Change | None, level: float) -> bool:
     """Whether a change stands out at `level`, and is large enough to matter."""
     return change is not None and change.p is not None and change.p <= level and is_material(change)
+
+
+def is_large(change: Change | None, level: float) -> bool:
+    """Whether a change by itself stands out at `level`, and would matter much: by half, or by five percentage points."""
+    if change is None or change.p is None or change.p > level:
+        return False
+    return abs(change.effect) >= (LARGE_RELATIVE if change.kind == "relative" else LARGE_POINTS)
 
 
 def is_material(change: Change) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from analyzers.report import wording
-from analyzers.report.changes import is_clear
+from analyzers.report.changes import is_clear, is_large
 from analyzers.report.data import (
     AlertRow,
     Completeness,
@@ -28,6 +28,9 @@ ORDER: Mapping[Severity, int] = {"alarm": 0, "watch": 1, "good": 2, "note": 3}
 LISTED = 9
 # Sums that follow the volume: the section on cost says what they mean.
 SILENT = frozenset({"tokens.input", "tokens.output"})
+# A change of one service alone that is told although it may be chance; at most so many.
+SINGLE = 0.01
+MOST_UNCERTAIN = 2
 LATE_S = 3600.0
 FAILED_SHARE = 0.01
 
@@ -71,6 +74,7 @@ def findings_of(
         *_drift(drift, time_zone),
         *_spending(cost, time_zone),
         *_changes(overview, services, judgements, level),
+        *_uncertain(services, level),
         *_blind(completeness),
     ]
     ordered = sorted(found, key=lambda finding: ORDER[finding.severity])
@@ -208,6 +212,31 @@ def _changes(
     for judgement in judgements:
         found += _change(judgement.title, judgement.figure, judgement.services, "answers", level)
     return found
+
+
+def _uncertain(services: Sequence[ServiceRow], level: float) -> list[Finding]:
+    """Large changes for the worse of single services that would be clear if nothing else were compared."""
+    large = [
+        figure
+        for row in services
+        for name, figure in row.figures.items()
+        if name not in SILENT
+        and is_large(figure.change, SINGLE)
+        and not is_clear(figure.change, level)
+        and severity_of(figure) == "watch"
+    ]
+    return [
+        _finding(f"Large, but not certain among so many comparisons: {_of_service(figure)}", figure, "", "services").model_copy(
+            update={"severity": "note"}
+        )
+        for figure in sorted(large, key=lambda figure: figure.change.p if figure.change and figure.change.p else 0.0)[
+            :MOST_UNCERTAIN
+        ]
+    ]
+
+
+def _of_service(figure: Figure) -> str:
+    return f"{wording.title_of(figure.metric)} of {wording.short(figure.labels.get('service', ''), 40)}"
 
 
 def _change(title: str, whole: Figure | None, parts: Iterable[Figure], section: str, level: float) -> list[Finding]:

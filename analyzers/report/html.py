@@ -206,7 +206,7 @@ def total_of(parts: Sequence[CostPart]) -> float:
 def upper_of(judgements: Sequence[Judgement]) -> float:
     """The common scale of the shares: from zero to this one."""
     ends = [judgement.figure.interval[1] for judgement in judgements if judgement.figure.interval]
-    return max([*ends, *(judgement.figure.before or 0.0 for judgement in judgements), 0.01])
+    return min(1.0, _rounded_up(max([*ends, *(judgement.figure.before or 0.0 for judgement in judgements), 0.01])))
 
 
 def services_of(judgements: Sequence[Judgement]) -> list[str]:
@@ -314,6 +314,11 @@ def _top(figure: Figure) -> float:
     highest = max(values, default=0.0)
     if highest <= 0:
         return 0.01 if figure.unit == "ratio" else 1.0
-    size = 10.0 ** math.floor(math.log10(highest))
-    top = next(step * size for step in ROUND if step * size >= highest * (1 - 1e-9))
+    top = _rounded_up(highest)
     return min(1.0, top) if figure.unit == "ratio" else top
+
+
+def _rounded_up(value: float) -> float:
+    """The next number that reads well at the end of an axis, 1,200 for 1,134."""
+    size = 10.0 ** math.floor(math.log10(value))
+    return next(step * size for step in ROUND if step * size >= value * (1 - 1e-9))

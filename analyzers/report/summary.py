@@ -35,4 +35,4 @@ def _words(figure: Figure) -> str:
         return value
     interval = wording.change_interval(figure.change)
     told = [wording.effect(figure.change), *([f"95 %: {interval}"] if interval else [])]
-    return f"{value} ({', '.join(told)})" + (f" {like}" if (like := wording.like_for_like(figure)) else "")
+    return f"{value} ({', '.join(told)})" + (f" {like}" if (like := wording.on_days(figure)) else "")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from analyzers.report.data import AlertRow, Incidents, RollbackRow
-from analyzers.report.headline import _alerts
+from analyzers.report.data import AlertRow, Change, Figure, Incidents, RollbackRow, ServiceRow
+from analyzers.report.headline import _alerts, _uncertain
 
 FIRED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 END = FIRED + timedelta(hours=1)
@@ -62,3 +62,28 @@ def test_an_alert_that_was_answered_by_a_rollback_is_no_alarm(rollbacks: list[Ro
 def test_without_a_target_a_rollback_answers_nothing() -> None:
     (found,) = _alerts(Incidents(alerts=[alert("")], rollbacks=[rollback(target="")]), END)
     assert found.severity == "alarm"
+
+
+def errors(effect: float, p: float | None) -> Figure:
+    change = Change(kind="points", effect=effect, low=0.01, high=0.2, p=p, stretches=7)
+    return Figure(metric="errors.rate", unit="ratio", worse="up", labels={"service": "billing"}, value=0.1, n=410, before=0.02,
+                  change=change)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        (errors(0.088, 0.0014), True),
+        (errors(0.088, 1e-6), False),  # clear, so it is told as a change
+        (errors(0.088, 0.03), False),
+        (errors(0.088, None), False),
+        (errors(0.03, 0.0014), False),
+        (errors(-0.088, 0.0014), False),
+    ],
+)
+def test_a_large_change_that_may_be_chance_is_noted_as_such(figure: Figure, told: bool) -> None:
+    found = _uncertain([ServiceRow(service="billing", figures={"errors.rate": figure}, releases=[])], 0.05 / 120)
+    assert [(each.severity, each.section) for each in found] == ([("note", "services")] if told else [])
+    assert all(
+        each.text.startswith("Large, but not certain among so many comparisons: Error rate of billing") for each in found
+    )
