@@ -20,7 +20,7 @@ LIMITS_S: Mapping[Analyzer, float] = {"toxicity": 180, "grounding": 180, "qualit
 
 BEHIND_S = 30.0
 PATIENCE_S = 600.0
-"""An analyzer that is still so far behind has not missed anything yet: on a busy machine it is given this long instead."""
+"""An analyzer so far behind has missed nothing yet: on a busy machine its time begins when it has caught up, up to this."""
 
 ENOUGH: Mapping[Analyzer, int] = {"toxicity": 200, "grounding": 40, "quality": 200}
 """Judgements that a share is told from for the first time."""
@@ -82,17 +82,22 @@ def waiting_for(survey: Survey, names: Sequence[Analyzer]) -> str:
     return f"waiting for {' and '.join([', '.join(told[:-1]), told[-1]] if len(told) > 1 else told)}"
 
 
-def overdue(survey: Survey, told: Sequence[str], began: datetime, *, healthy: bool) -> str | None:
-    """The first analyzer that should have found something by now, in words, or None."""
+def overdue(
+    survey: Survey, told: Sequence[str], began: datetime, caught_up: Mapping[str, datetime] | None = None, *, healthy: bool
+) -> str | None:
+    """The first analyzer that should have found something by now, in words, or None. `caught_up`: when it was behind last."""
     since: dict[Analyzer, datetime] = {"toxicity": began, "grounding": began, "quality": began}
     if not healthy and "new" in survey.support.since:
         since["drift"] = survey.support.since["new"]
     for analyzer, start in since.items():
         error = survey.analyzers.get(analyzer, {}).get("last_error")
-        limit_s = PATIENCE_S if is_behind(survey, analyzer) and not error else LIMITS_S[analyzer]
-        if analyzer not in told and survey.now - start > timedelta(seconds=limit_s):
+        patient = start + timedelta(seconds=PATIENCE_S)
+        due = max(start, (caught_up or {}).get(analyzer, start)) + timedelta(seconds=LIMITS_S[analyzer])
+        due = patient if is_behind(survey, analyzer) else min(due, patient)
+        due = start + timedelta(seconds=LIMITS_S[analyzer]) if error else due
+        if analyzer not in told and survey.now > due:
             said = f": {error}" if error else f" ({coverage_line(survey, analyzer)})"
-            return f"{analyzer} found nothing within {limit_s:g} s of what was planted{said}"
+            return f"{analyzer} found nothing within {(due - start).total_seconds():.0f} s of what was planted{said}"
     return None
 
 

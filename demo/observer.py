@@ -6,7 +6,18 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from demo.findings import LIMITS_S, Analyzer, Finding, calm_since, coverage_line, false_alarm, findings_of, overdue, waiting_for
+from demo.findings import (
+    LIMITS_S,
+    Analyzer,
+    Finding,
+    calm_since,
+    coverage_line,
+    false_alarm,
+    findings_of,
+    is_behind,
+    overdue,
+    waiting_for,
+)
 from demo.screen import Screen
 from demo.survey import Survey, Surveyor
 
@@ -29,6 +40,7 @@ class Observer:
         self._healthy = healthy
         self._looked = float("-inf")
         self._latest: Survey | None = None
+        self._behind: dict[str, datetime] = {}
         self.told: dict[str, Finding] = {}
 
     async def look(self, began: datetime, zero: datetime) -> None:
@@ -46,7 +58,8 @@ class Observer:
             if finding.name not in self.told:
                 self.told[finding.name] = finding
                 self._screen.finding(finding.title, finding.lines, (finding.at - zero).total_seconds())
-        problem = problem or overdue(survey, list(self.told), began, healthy=self._healthy)
+        self._behind |= {name: survey.now for name in NEEDED if is_behind(survey, name)}
+        problem = problem or overdue(survey, list(self.told), began, self._behind, healthy=self._healthy)
         if problem is not None:
             raise ObserverError(problem)
 

@@ -127,6 +127,10 @@ def test_who_is_far_behind_is_given_time_and_said_to_be() -> None:
     assert overdue(late, told, BEGAN, healthy=True) is None
     assert waiting_for(late, ["toxicity", "grounding"]) == "waiting for toxicity and grounding (120.0 s behind)"
     assert waiting_for(survey(), ["toxicity", "grounding", "drift"]) == "waiting for toxicity, grounding and drift"
+    caught_up = {"grounding": late.now - timedelta(seconds=20)}
+    since = survey(now=late.now)
+    assert overdue(since, told, BEGAN, caught_up, healthy=True) is None
+    assert "found nothing" in (overdue(since, told, BEGAN, healthy=True) or "")
     broken = {**survey().analyzers, "grounding": behind | {"last_error": "no model"}}
     assert "no model" in (overdue(survey(now=late.now, analyzers=broken), told, BEGAN, healthy=True) or "")
     never = survey(now=BEGAN + timedelta(seconds=PATIENCE_S + 1), analyzers=late.analyzers)
