@@ -122,7 +122,7 @@ def _rollbacks(incidents: Incidents) -> list[Finding]:
 def _rollback(rollback: RollbackRow) -> Finding:
     severity: Severity = "alarm" if rollback.state in _ALARMING_ROLLBACKS else "watch"
     told = _DONE.get(rollback.state, "is being rolled back from {0} to {1}")
-    reason = rollback.outcome.rpartition(" (")[2].rstrip(")")
+    reason = rollback.outcome.partition(" (")[2].removesuffix(")")  # which may have brackets of its own
     names = (wording.short(rollback.from_release, 40), wording.short(rollback.to_release, 40))
     return Finding(
         severity=severity,
@@ -169,7 +169,7 @@ def _drifted(stream: DriftStream, time_zone: str) -> str:
     since = f" since about {wording.moment(stream.onset, time_zone)}" if stream.onset else ""
     new = stream.clusters[0] if stream.clusters else None
     about = f"; most of all there is more like “{wording.short(new.text, 80)}”" if new else ""
-    return f"{stream.part.capitalize()}s of {where} drifted{since}{about}."
+    return f"{wording.texts(stream.part).capitalize()} of {where} drifted{since}{about}."
 
 
 def _spending(cost: Cost, time_zone: str) -> list[Finding]:

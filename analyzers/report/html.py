@@ -16,7 +16,18 @@ from markupsafe import Markup
 
 from analyzers.report import charts, wording
 from analyzers.report.changes import is_clear
-from analyzers.report.data import CostBudget, CostGroup, CostPart, CoverageRow, DriftStream, Figure, Judgement, Point, Report
+from analyzers.report.data import (
+    Cost,
+    CostBudget,
+    CostGroup,
+    CostPart,
+    CoverageRow,
+    DriftStream,
+    Figure,
+    Judgement,
+    Point,
+    Report,
+)
 from analyzers.report.headline import severity_of
 from analyzers.report.schedule import WEEK
 
@@ -107,6 +118,7 @@ def _words(report: Report) -> dict[str, Any]:
         "like_for_like",
         "on_days",
         "budgeted",
+        "texts",
         "made",
     )
     return {
@@ -142,7 +154,7 @@ def _drawings(report: Report) -> dict[str, Any]:
         "scan_of": scan_of,
         "coverage_bar": coverage_bar,
         "part_bar": partial(part_bar, parts=report.cost.parts),
-        "group_bar": partial(group_bar, groups=report.cost.groups),
+        "group_bar": partial(group_bar, cost=report.cost),
         "budget_bar": budget_bar,
         "incident_bars": partial(incident_bars, report),
     }
@@ -273,11 +285,12 @@ def part_bar(part: CostPart, parts: Sequence[CostPart]) -> Markup:
     return charts.bars([(0.0, part.usd, "now")], low, high, part.name, signed_dollars(part.usd))
 
 
-def group_bar(group: CostGroup, groups: Sequence[CostGroup]) -> Markup:
-    """Cost now over cost before, on the scale of the largest."""
-    largest = max([max(each.before_usd, each.after_usd) for each in groups] + [1e-9])
-    mark = charts.Mark(group.after_usd, 0.0, group.after_usd, group.before_usd)
-    told = f"{wording.dollars(group.after_usd)} after {wording.dollars(group.before_usd)}"
+def group_bar(group: CostGroup, cost: Cost) -> Markup:
+    """Cost now over cost before, where there is one, on the scale of the largest."""
+    largest = max([max(each.before_usd, each.after_usd) for each in cost.groups] + [1e-9])
+    before = None if cost.before_usd is None else group.before_usd
+    mark = charts.Mark(group.after_usd, 0.0, group.after_usd, before)
+    told = f"{wording.dollars(group.after_usd)} after {wording.quantity(before, 'USD')}"
     return charts.interval(mark, 0.0, largest, wording.name(group.name), told)
 
 

@@ -84,7 +84,11 @@ def _cost(report: Report) -> Iterator[str]:
         yield _table(["part", "meaning", "share of the change"], rows, "llr")
     if cost.groups:
         groups = [
-            [escape(group.name or "(no model named)"), wording.dollars(group.before_usd), wording.dollars(group.after_usd)]
+            [
+                escape(group.name or "(no model named)"),
+                wording.NO_DATA if cost.before_usd is None else wording.dollars(group.before_usd),
+                wording.dollars(group.after_usd),
+            ]
             for group in cost.groups
         ]
         yield _table(["model", "before", "now"], groups, "lrr")
@@ -130,7 +134,8 @@ def _stream(stream: DriftStream, zone: str) -> str:
     where = ", ".join(f"{name} {escape(value)}" for name, value in stream.labels.items() if value)
     since = f", since about {wording.moment(stream.onset, zone)}" if stream.onset else ""
     verdict = VERDICTS.get(stream.verdict, stream.verdict)
-    lines = [f"- **{verdict}**{since}: {stream.part}s of {where or 'the project'}, by {stream.scale}. {escape(stream.reason)}"]
+    what = f"{wording.texts(stream.part)} of {where or 'the project'}, by {stream.scale}"
+    lines = [f"- **{verdict}**{since}: {what}. {escape(stream.reason)}"]
     if stream.effect is not None:
         against = "" if stream.n_reference is None else f" against {stream.n_reference:,}"
         lines.append(f"  Effect (MMD) {stream.effect:.2g}, n = {stream.n:,}{against}.")

@@ -120,6 +120,11 @@ def on_days(figure: Figure) -> str:
     return f"on {whole - figure.change.left_out} of {whole} days"
 
 
+def texts(part: str) -> str:
+    """prompts, completions, queries."""
+    return f"{part[:-1]}ies" if part.endswith("y") else f"{part}s"
+
+
 def budgeted(budget: CostBudget) -> str:
     """What a budget is for: the project, target assistant."""
     return f"{budget.dimension} {short(budget.value)}" if budget.dimension else "the project"

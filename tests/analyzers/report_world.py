@@ -106,9 +106,10 @@ def _looks(start: datetime) -> Iterator[LookRow]:
             second_opinion=0.3, reference_id=REFERENCE,
         )  # fmt: skip
         yield replace(base, slice_service="handbook-search", slice_target="handbook", score=0.4 + 0.1 * day)
-        yield replace(base, slice_service="billing-bot", slice_target="billing", verdict="collecting-reference", effect=None,
+        yield replace(base, slice_service="billing-bot", slice_target="billing", verdict="reference-too-small", effect=None,
                       effect_low=None, effect_high=None, score=None, threshold=None, alarm=None, reference_id="",
-                      reason="11 of 14 units of the reference are there")  # fmt: skip
+                      reason="the reference has 84 texts and needs 100 (analysis.drift.min_reference); more units are added "
+                      "until it is large enough")  # fmt: skip
         if not drifts:
             yield base
             continue

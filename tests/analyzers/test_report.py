@@ -204,4 +204,7 @@ async def test_a_short_range_is_cut_into_minutes_and_has_no_baseline(sources: So
     assert len(report.overview["requests.count"].points) == 20
     assert any(gap.what == "the range compared with" for gap in report.completeness.gaps)
     assert report.overview["requests.count"].change is None
-    assert "nothing to compare with" in html.render(report)
+    page = html.render(report)
+    assert "nothing to compare with" in page
+    assert "from $0" not in page
+    assert "| $0 |" not in markdown.render(report)

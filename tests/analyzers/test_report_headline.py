@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from analyzers.report.data import AlertRow, Change, Figure, Incidents, RollbackRow, ServiceRow
-from analyzers.report.headline import _alerts, _uncertain
+from analyzers.report.headline import _alerts, _rollback, _uncertain
 
 FIRED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 END = FIRED + timedelta(hours=1)
@@ -62,6 +62,12 @@ def test_an_alert_that_was_answered_by_a_rollback_is_no_alarm(rollbacks: list[Ro
 def test_without_a_target_a_rollback_answers_nothing() -> None:
     (found,) = _alerts(Incidents(alerts=[alert("")], rollbacks=[rollback(target="")]), END)
     assert found.severity == "alarm"
+
+
+def test_the_proof_of_a_rollback_is_told_whole() -> None:
+    proof = "62 of 62 spans begun since carry v1; tokens.output is back (37 requests)"
+    found = _rollback(rollback().model_copy(update={"outcome": f"proven: the metric recovered ({proof})"}))
+    assert found.text == f"The target assistant was rolled back from v2 to v1, and it worked: {proof}."
 
 
 def errors(effect: float, p: float | None) -> Figure:

@@ -71,6 +71,10 @@ def test_ranges_are_named_by_their_days(start: str, end: str, zone: str, text: s
     assert wording.span(first, last, zone) == text
 
 
+def test_parts_have_their_plural() -> None:
+    assert [wording.texts(part) for part in ("prompt", "completion", "query")] == ["prompts", "completions", "queries"]
+
+
 def test_names_are_cut_in_the_middle_and_hide_nothing() -> None:
     cut = wording.short("x" * 50 + "-canary-7", 30)
     assert (len(cut), cut.endswith("-canary-7"), "…" in cut) == (30, True, True)
