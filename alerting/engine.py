@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from alerting.evaluation import Evaluator, failed, is_kept
 from alerting.observation import Observation
 from alerting.proposals import Proposals, Proposer
-from alerting.reach import Analyzed
+from alerting.reach import Analyzed, Watermark
 from alerting.records import Recorder, delays_of
 from alerting.rulebook import load_rules, sync_rules
 from schemas.control.core import projects
@@ -35,7 +35,6 @@ from storage.scope import QueryError
 _log = structlog.get_logger("alerting")
 
 Clock = Callable[[], datetime]
-Watermark = Callable[[], Awaitable[datetime | None]]
 Counted = Callable[[str, str], None]
 
 LEASE_FOR = timedelta(seconds=15)

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from schemas.metrics import Metric
 
+Watermark = Callable[[], Awaitable[datetime | None]]
+"""The arrival time up to which every span is stored; None while that is unknown."""
+
 Analyzed = Callable[[str], Awaitable[datetime | None]]
 """The arrival time up to which an analyzer has read everything; None while it never finished anything."""
 

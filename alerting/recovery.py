@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from alerting.reach import Analyzed, Watermark, reach
 from alerting.regression import SETTLE, ComparisonQuery, ReleaseComparison, Stretch, compare_releases
 from alerting.rollback_state import MetricState
-from alerting.targets import Clock
 from alerting.wording import size_text
 from schemas.evidence import Evidence
 from schemas.metrics import find_comparable
@@ -25,18 +25,22 @@ class MetricRecovery:
     """The `Recovery` of the rollback controller, from the trace store."""
 
     store: ClickHouseStore
-    clock: Clock
+    watermark: Watermark
+    analyzed: Analyzed | None = None
 
     async def __call__(self, rollback: Rollback, since: datetime) -> MetricState:
-        """Compare; requests count from `since` by the arrival of their top span.
+        """Compare; requests count from `since` by the arrival of their top span, up to where all of them is known.
 
         Raises:
             StoreError: the store could not answer.
             UnknownMetricError: the metric cannot be compared.
         """
         assert rollback.evidence is not None
-        until = self.clock() - SETTLE
-        if until <= since:
+        stored = await self.watermark()
+        metric = find_comparable(rollback.evidence.metric)
+        known = None if stored is None else await reach(metric, stored, self.analyzed)
+        until = None if known is None else known - SETTLE
+        if until is None or until <= since:
             return MetricState("not_yet", "the proof has only begun", {})
         found = await compare_releases(self.store, recovery_query(rollback, rollback.evidence, since, until))
         return judge_recovery(rollback.evidence, found)

@@ -44,7 +44,7 @@ def assemble_reaction(base: Base, watermark: Watermark, analyzed: Analyzed) -> R
     outgoing = base.settings.outgoing
     client = GuardedClient(outgoing.allowed_networks, outgoing.timeout_s)
     try:
-        rollbacks = _rollbacks(base, client)
+        rollbacks = _rollbacks(base, client, watermark, analyzed)
         working = _workers(base, client, watermark, analyzed, rollbacks) if "alert" in base.roles else []
     except ValueError as error:
         raise StartError(str(error)) from error
@@ -83,7 +83,7 @@ async def _load_rules(engine: AlertEngine) -> None:
         raise StartError(str(error)) from error
 
 
-def _rollbacks(base: Base, client: GuardedClient) -> RollbackController:
+def _rollbacks(base: Base, client: GuardedClient, watermark: Watermark, analyzed: Analyzed) -> RollbackController:
     webhooks = base.settings.rollback.webhooks
     names = frozenset(webhook.name for webhook in webhooks)
     targets = TargetRegistry(base.control, base.clock, DesiredFeed(base.control), names)
@@ -94,7 +94,7 @@ def _rollbacks(base: Base, client: GuardedClient) -> RollbackController:
         base.clock,
         executors=build_executors(webhooks, client, base.clock),
         release_share=StoredReleaseShare(base.store),
-        recovery=MetricRecovery(base.store, base.clock),
+        recovery=MetricRecovery(base.store, watermark, analyzed),
         announce=_Announcer(base.instruments),
     )
 

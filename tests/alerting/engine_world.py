@@ -62,7 +62,7 @@ class World:
             self.clock,
             executors=build_executors((), GuardedClient(), self.clock),
             release_share=StoredReleaseShare(self.store),
-            recovery=MetricRecovery(self.store, self.clock),
+            recovery=MetricRecovery(self.store, self.watermark),
             announce=announce_rollback,
         )
         self.engine = self.new_engine()

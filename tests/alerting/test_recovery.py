@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -66,11 +67,18 @@ def request(release: str, at: datetime, tokens: int) -> ResourceSpans:
     return make_span(start=at, attributes=attributes)
 
 
+def known_up_to(time: datetime | None) -> Callable[[], Awaitable[datetime | None]]:
+    async def watermark() -> datetime | None:
+        return time
+
+    return watermark
+
+
 @pytest.fixture
 async def recovery(store: ClickHouseStore) -> MetricRecovery:
     await requests(store, "v1", BREACH - timedelta(minutes=20), BREACH, 120, 400)
     await requests(store, "v2", BREACH, EXECUTED, 60, 640)
-    return MetricRecovery(store, lambda: NOW)
+    return MetricRecovery(store, known_up_to(NOW))
 
 
 async def test_as_long_as_before_is_back(store: ClickHouseStore, recovery: MetricRecovery) -> None:
@@ -91,6 +99,13 @@ async def test_a_handful_of_requests_says_nothing_yet(store: ClickHouseStore, re
     await requests(store, "v1", EXECUTED, NOW - timedelta(seconds=10), 5, 400)
     assert (await recovery(rollback(), EXECUTED)).status == "not_yet"
     assert (await recovery(rollback(), NOW)).status == "not_yet"
+
+
+@pytest.mark.usefixtures("recovery")
+@pytest.mark.parametrize("stored", [None, EXECUTED + timedelta(seconds=2)])
+async def test_what_is_not_all_stored_proves_nothing(store: ClickHouseStore, stored: datetime | None) -> None:
+    await requests(store, "v1", EXECUTED, NOW - timedelta(seconds=10), 80, 400)
+    assert (await MetricRecovery(store, known_up_to(stored))(rollback(), EXECUTED)).status == "not_yet"
 
 
 async def test_a_metric_that_cannot_be_compared_is_an_error(recovery: MetricRecovery) -> None:
