@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 KAFKA := .kafka
 ARGS ?=
+# Several processes at once, or models beside something else: threads of the linear algebra would only wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
 DATA ?= ../shared/data
 
 .PHONY: install demo run test check bench evaluate kafka kafka-jars kafka-if-possible lock

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
+from threadpoolctl import threadpool_limits
+
 from analyzers.embedding.embedder import Embedder
 from schemas.analysis import AnalysisSettings
 from storage.clickhouse import ClickHouseStore
@@ -35,7 +37,12 @@ class Resources:
 
 
 def model_threads(settings: AnalysisSettings) -> ThreadPoolExecutor:
-    """The threads of the models: one core stays with whatever else the process does."""
+    """The threads of the models: one core stays with whatever else the process does.
+
+    Linear algebra is given no threads beside them. Its own wait for each other by turning, which on busy cores takes many times
+    as long as the work.
+    """
+    threadpool_limits(1)
     count = settings.threads or max(1, (os.cpu_count() or 1) - 1)
     return ThreadPoolExecutor(count, thread_name_prefix="model", initializer=_step_back)
 
