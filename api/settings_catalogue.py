@@ -76,7 +76,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     return Setting(
         name=name,
         kind=_kind(field.annotation),
-        default="" if field.is_required() else _default(field.default),
+        default="" if field.is_required() else _default(field.get_default(call_default_factory=True)),
         description=field.description or "",
         required=field.is_required(),
         secret=SecretStr in _parts(field.annotation),
@@ -126,4 +126,6 @@ def _default(value: Any) -> str:
         return "empty"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_default(each)}" for key, each in value.items()) or "empty"
     return f"{value:g}" if isinstance(value, float) else str(value)
