@@ -20,7 +20,7 @@ class CalibrationRequest(Answer):
 
 
 class CalibrationAnswer(Answer):
-    """Weights that hold for a service from now on; the scorer of its scores ends in `+` and this id."""
+    """Weights that hold for a service from then on; the scorer of its scores ends in `+` and this id."""
 
     id: str
     analyzer: str
@@ -33,9 +33,10 @@ class CalibrationAnswer(Answer):
     )
     created_at: Time
     created_by: str
+    withdrawn_at: Time | None = Field(description="Since when it holds no more; null: it was not withdrawn.")
 
 
 class CalibrationList(Answer):
-    """Calibrations of the project, newest first; of each service the first one holds."""
+    """Calibrations of the project, newest first; of each service the first that was not withdrawn holds."""
 
     calibrations: list[CalibrationAnswer]
