@@ -86,9 +86,11 @@ def labelled_rows(rows: Sequence[Mapping[str, Any]], base: str) -> list[Labelled
         return []
     for row in rows:
         key = (row["trace"], row["span"])
-        signals = _signals(row["evidence"])
+        evidence = json.loads(row["evidence"])
+        signals = _signals(evidence)
         if base_of(row["scorer"]) == base and key not in found and signals:
-            found[key] = Labelled(np.array(signals, dtype=np.float64), not row["bad"])
+            sentences = evidence[0].get("sentences", 0)
+            found[key] = Labelled(np.array(signals, dtype=np.float64), not row["bad"], sentences)
     return [found[key] for key in sorted(found)]
 
 
@@ -103,7 +105,7 @@ def weights_of(calibration: Calibration, base: str) -> tuple[Weights, float] | N
     if held.get("base") != base:
         return None
     weights = held["weights"]
-    return Weights(held["intercept"], tuple(weights[name] for name in SIGNALS)), held["threshold"]
+    return Weights(held["intercept"], tuple(weights[name] for name in SIGNALS), of_answers=True), held["threshold"]
 
 
 def _parameters(base: str, weights: Weights, threshold: float) -> dict[str, Any]:
@@ -111,9 +113,9 @@ def _parameters(base: str, weights: Weights, threshold: float) -> dict[str, Any]
     return {"base": base, "intercept": weights.intercept, "weights": named, "threshold": threshold}
 
 
-def _signals(evidence: str) -> list[list[float]]:
+def _signals(evidence: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Signals of the stored sentences; none where a row was written by something else."""
-    found = [each.get("features", {}) for each in json.loads(evidence)]
+    found = [each.get("features", {}) for each in evidence]
     rows = [[float(features[name]) for name in SIGNALS] for features in found if features.keys() >= set(SIGNALS)]
     return [row for row in rows if all(map(math.isfinite, row))]
 

@@ -14,7 +14,7 @@ from tests.api.read_fixtures import NOW, Front, client_of, new_key
 
 FEATURES = ("words", "bigrams", "trigrams", "window_words", "window_bigrams", "run")
 OTHERS = ("missing_numbers", "missing_names", "negation", "similarity", "cross")
-SCORER = "grounding@1-lexical"
+SCORER = "grounding@2-lexical"
 
 
 def row_of(number: int, source: str, *, flagged: bool, covered: float = 0.0) -> ScoreRow:
