@@ -95,7 +95,7 @@ class GroundingSettings(Section):
     """Whether answers are supported by the context they were given."""
 
     threshold: Share = 0.5
-    """Support below which a sentence counts as unsupported, where a service has no calibration of its own."""
+    """Support below which a sentence is unsupported, allowing for their number, where a service has no calibration."""
     cross_encoder: str | None = None
     """A cross-encoder that sentence-transformers loads (a name or a folder), asked beside the lexical measures."""
     max_context_chars: Annotated[int, Field(ge=1_000)] = 200_000

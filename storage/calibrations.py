@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select, update
 
 from schemas.control.analysis import calibrations
 from storage.scope import LATEST_EVENT, ProjectReader, Range, scores_of
@@ -37,7 +37,10 @@ ORDER BY scored_at DESC, scorer, trace, span
 
 @dataclass(frozen=True)
 class Calibration:
-    """Weights fitted from the feedback on one service. `parameters` and `quality` are the analyzer's own."""
+    """Weights fitted from the feedback on one service. `parameters` and `quality` are the analyzer's own.
+
+    It holds until a newer one is made, or until it is withdrawn; then the one before holds again.
+    """
 
     id: str
     project: str
@@ -48,6 +51,7 @@ class Calibration:
     quality: Mapping[str, Any]
     created_by: str
     created_at: datetime
+    withdrawn_at: datetime | None = None
 
 
 def new_id() -> str:
@@ -64,26 +68,41 @@ def insert_calibration(connection: Connection, calibration: Calibration) -> None
 def list_calibrations(
     connection: Connection, project: str, *, analyzer: str | None = None, service: str | None = None, limit: int = 100
 ) -> list[Calibration]:
-    """The calibrations of a project, newest first."""
+    """The calibrations of a project, newest first, withdrawn ones too."""
+    query = _newest_first(project, analyzer, service).limit(limit)
+    return [Calibration(**row) for row in connection.execute(query).mappings()]
+
+
+def _newest_first(project: str, analyzer: str | None, service: str | None) -> Select[Any]:
     query = select(calibrations).where(calibrations.c.project == project)
     if analyzer is not None:
         query = query.where(calibrations.c.analyzer == analyzer)
     if service is not None:
         query = query.where(calibrations.c.service == service)
-    query = query.order_by(calibrations.c.created_at.desc(), calibrations.c.id).limit(limit)
-    return [Calibration(**row) for row in connection.execute(query).mappings()]
+    return query.order_by(calibrations.c.created_at.desc(), calibrations.c.id)
+
+
+def withdraw_calibration(connection: Connection, project: str, calibration_id: str, now: datetime) -> Calibration | None:
+    """Let a calibration hold no more; None where the project has none of this id that is not withdrawn."""
+    own = (calibrations.c.project == project, calibrations.c.id == calibration_id, calibrations.c.withdrawn_at.is_(None))
+    found = connection.execute(select(calibrations).where(*own)).mappings().one_or_none()
+    if found is None:
+        return None
+    connection.execute(update(calibrations).where(*own).values(withdrawn_at=now))
+    return replace(Calibration(**found), withdrawn_at=now)
 
 
 def read_holding(
     connection: Connection, analyzer: str, services: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], Calibration]:
     """The calibration that holds for each (project, service), where there is one."""
-    found = [
-        each
-        for project, service in sorted(services)
-        for each in list_calibrations(connection, project, analyzer=analyzer, service=service, limit=1)
-    ]
-    return {(each.project, each.service): each for each in found}
+    found = {}
+    for project, service in sorted(services):
+        query = _newest_first(project, analyzer, service).where(calibrations.c.withdrawn_at.is_(None)).limit(1)
+        row = connection.execute(query).mappings().one_or_none()
+        if row is not None:
+            found[project, service] = Calibration(**row)
+    return found
 
 
 async def read_labelled(reader: ProjectReader, service: str, name: str, now: datetime) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def create(resources: Resources) -> GroundingAnalyzer:
 class GroundingAnalyzer:
     """Scores answers that have a context. Without a model its measures are words alone, and every row's scorer says so.
 
-    Scorers: `grounding@1+<embedder>` (1: the version of the measures), `grounding@1-lexical` without an embedder, either with
+    Scorers: `grounding@2+<embedder>` (2: the version of the measures), `grounding@2-lexical` without an embedder, either with
     `+<cross-encoder>` where one is loaded, and with `+cal_…` where a calibration of the service holds.
     """
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from analyzers.contract import Context, Score, SpanText
-from analyzers.grounding.claims import all_refused, states_something
+from analyzers.grounding.claims import all_refused, claims_of
 from analyzers.grounding.features import Measured, measure
 from analyzers.grounding.function_words import language_of
 from analyzers.grounding.passages import Passages
@@ -43,7 +43,7 @@ class Assessed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How measured sentences become a score: weights, the support below which a sentence is unsupported, who says so."""
+    """How measured sentences become a score: weights, the (allowed) support below which one is unsupported, who says so."""
 
     weights: Weights
     threshold: float
@@ -69,8 +69,7 @@ def _assess_in(span: SpanText, answer: str, sources: Sources) -> Assessed:
         return Assessed(span, sources=sources, reason="context-too-small")
     kept = answer[:MAX_ANSWER_CHARS]
     sentences = split(kept)
-    pairs = [(sentence, Analysed(sentence.text)) for sentence in sentences]
-    claims = [(sentence, analysed) for sentence, analysed in pairs if states_something(sentence, analysed)]
+    claims = claims_of(sentences)
     if not claims:
         return Assessed(span, sources=sources, reason="refusal" if all_refused(sentences) else "no-claims")
     if _languages_differ(kept, context):
@@ -122,26 +121,28 @@ def _languages_differ(answer: str, context: Passages) -> bool:
 
 
 def score_of(assessed: Assessed, verdict: Verdict) -> Score:
-    """The score of an answer: the least support of its sentences; unsupported where that is below the threshold."""
+    """The score of an answer: the least support of its sentences; flagged where one is below the threshold as `allowed`."""
     base = Score(assessed.span, "grounding", "completion", scorer=verdict.scorer)
     if assessed.sources is None or not assessed.measured:
         return replace(base, reason=assessed.reason)
     sentences = judged(assessed.measured, verdict.weights)
     weakest = sorted(sentences, key=lambda each: (each.support, each.measured.sentence.start))
-    unsupported = [each for each in weakest if each.support < verdict.threshold]
+    unsupported = [each for each in weakest if each.allowed < verdict.threshold]
     return replace(
         base,
         value=weakest[0].support,
         flagged=bool(unsupported),
         explanation=_explanation(assessed, sentences, unsupported, verdict),
-        evidence=[_evidence(each, assessed.sources, verdict.threshold) for each in weakest[:MAX_EVIDENCE]],
+        evidence=[_evidence(each, assessed.sources, verdict.threshold, len(weakest)) for each in weakest[:MAX_EVIDENCE]],
     )
 
 
 def _explanation(assessed: Assessed, sentences: Sequence[Judged], unsupported: Sequence[Judged], verdict: Verdict) -> str:
     mean = sum(each.support for each in sentences) / len(sentences)
+    below = sum(each.support < verdict.threshold for each in sentences)
+    allowing = " allowing for their number" if below > len(unsupported) else ""
     said = [
-        f"{len(unsupported)} of {len(sentences)} sentences below {verdict.threshold:.2f}; mean support {mean:.2f}",
+        f"{len(unsupported)} of {len(sentences)} sentences below {verdict.threshold:.2f}{allowing}; mean support {mean:.2f}",
         *(f"weakest: {', '.join(reasons(each))}" for each in unsupported[:1]),
     ]
     if assessed.sources is not None and assessed.sources.cut_chars:
@@ -151,15 +152,16 @@ def _explanation(assessed: Assessed, sentences: Sequence[Judged], unsupported: S
     return "; ".join(said)
 
 
-def _evidence(each: Judged, sources: Sources, threshold: float) -> Mapping[str, Any]:
-    """A sentence (offsets into the completion) with the best place in the context (offsets into its source)."""
+def _evidence(each: Judged, sources: Sources, threshold: float, sentences: int) -> Mapping[str, Any]:
+    """A sentence of so many (offsets into the completion) with the best place in the context (offsets into its source)."""
     sentence, best = each.measured.sentence, each.measured.best
     return {
         "start": sentence.start,
         "end": sentence.end,
         "text": sentence.text[:MAX_QUOTE_CHARS],
         "support": round(each.support, 4),
-        "supported": each.support >= threshold,
+        "supported": each.allowed >= threshold,
+        "sentences": sentences,
         "missing": [
             *(number.text for number in each.measured.missing_numbers),
             *(name.text for name in each.measured.missing_names),

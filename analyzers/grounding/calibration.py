@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.grounding.support import DEFAULT, Weights
+from analyzers.grounding.support import DEFAULT, Weights, allowed
 
 MIN_LABELS = 50
 MIN_OF_EACH = 10
@@ -34,10 +34,14 @@ Matrix = NDArray[np.float64]
 
 
 class Labelled(NamedTuple):
-    """An answer that people judged: the signals of its weakest sentences, (sentences, signals), and their verdict."""
+    """An answer that people judged: the signals of its weakest sentences, (sentences, signals), and their verdict.
+
+    `sentences`: how many it has in all, where that is more.
+    """
 
     signals: Matrix
     supported: bool
+    sentences: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def fit(rows: Sequence[Labelled]) -> Fit | NotEnough:
     before = np.array([_support(row, DEFAULT) for row in rows])
     after = _left_out(rows, truth)
     threshold = shrunk_threshold(after, truth)
-    quality = _quality(truth, before, after, threshold)
+    quality = _quality(truth, before, after, said_by_default(rows), after >= threshold)
     if quality.log_loss >= quality.log_loss_before and quality.auroc <= quality.auroc_before:
         detail = "on answers left out of the fit the default weights do as well: keep them, or label more answers"
         return NotEnough("no-better", len(rows), detail)
@@ -132,7 +136,7 @@ def _map_estimate(signals: Matrix, targets: Matrix) -> Weights:
             break
     scale, shift, deviations = found[0], found[1], found[2:]
     combined = scale * np.array(DEFAULT.weights) + deviations
-    return Weights(float(scale * DEFAULT.intercept + shift), tuple(map(float, combined)))
+    return Weights(float(scale * DEFAULT.intercept + shift), tuple(map(float, combined)), of_answers=True)
 
 
 def _left_out(rows: Sequence[Labelled], truth: NDArray[np.bool_]) -> Matrix:
@@ -150,6 +154,16 @@ def _left_out(rows: Sequence[Labelled], truth: NDArray[np.bool_]) -> Matrix:
     return found
 
 
+def said_by_default(rows: Sequence[Labelled]) -> NDArray[np.bool_]:
+    """Whether the default calls each answer supported, which allows for its number of sentences."""
+    return np.array([_allowed_by_default(row) for row in rows]) >= DEFAULT_THRESHOLD
+
+
+def _allowed_by_default(row: Labelled) -> float:
+    sentences = max(len(row.signals), row.sentences)
+    return min(allowed(DEFAULT.support(signals), signals, sentences) for signals in map(list, row.signals))
+
+
 def shrunk_threshold(support: Matrix, truth: NDArray[np.bool_]) -> float:
     """The threshold of best balanced accuracy (the middle of the best ones), drawn to the default where labels are few."""
     steps = np.linspace(0.05, 0.95, 91)
@@ -159,12 +173,14 @@ def shrunk_threshold(support: Matrix, truth: NDArray[np.bool_]) -> float:
     return (fewer * best + THRESHOLD_PRIOR * DEFAULT_THRESHOLD) / (fewer + THRESHOLD_PRIOR)
 
 
-def _quality(truth: NDArray[np.bool_], before: Matrix, after: Matrix, threshold: float) -> Quality:
+def _quality(
+    truth: NDArray[np.bool_], before: Matrix, after: Matrix, said_before: NDArray[np.bool_], said: NDArray[np.bool_]
+) -> Quality:
     return Quality(
         auroc=auroc(-after, ~truth),
         auroc_before=auroc(-before, ~truth),
-        balanced_accuracy=balanced_accuracy(after >= threshold, truth),
-        balanced_accuracy_before=balanced_accuracy(before >= DEFAULT_THRESHOLD, truth),
+        balanced_accuracy=balanced_accuracy(said, truth),
+        balanced_accuracy_before=balanced_accuracy(said_before, truth),
         log_loss=_log_loss(after, truth),
         log_loss_before=_log_loss(before, truth),
         supported=int(truth.sum()),

@@ -23,6 +23,8 @@ def entities_of(terms: Sequence[Term]) -> list[Entity]:
     spans: list[list[Term]] = [[]]
     for position, term in enumerate(words):
         if _names(term, position):
+            if term.apart and spans[-1]:
+                spans.append([])
             spans[-1].append(term)
         elif spans[-1]:
             spans.append([])

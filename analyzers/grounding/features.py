@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from analyzers.grounding.entities import Entity, entities_of, missing
-from analyzers.grounding.negation import contradicts
+from analyzers.grounding.negation import contradicts, denied
 from analyzers.grounding.numerals import Number, is_known, numbers_of
 from analyzers.grounding.passages import Passage, Passages
 from analyzers.grounding.sentences import Sentence
@@ -92,10 +92,16 @@ def _coverages(analysed: Analysed, context: Passages, near: Sequence[Analysed]) 
 
 
 def _contradicted(analysed: Analysed, near: Sequence[Analysed], context: Passages) -> bool:
-    """Whether the nearest sentence says the opposite. Where the two have less in common, they may speak of different things."""
+    """Whether the nearest sentence says the opposite, and the one beside it does not say the same.
+
+    Where the two have less in common, they may speak of different things.
+    """
     shared = [_word_share(analysed, frozenset(each.stems), context) for each in near]
     nearest = shared.index(max(shared))
-    return shared[nearest] >= ALIKE and contradicts(analysed.terms, near[nearest].terms)
+    if shared[nearest] < ALIKE or not contradicts(analysed.terms, near[nearest].terms):
+        return False
+    ours = denied(analysed.terms)
+    return not any(ours & denied(each.terms) for each in near)
 
 
 def _ngram_share(analysed: Analysed, known: Collection[tuple[str, ...]], context: Passages, n: int) -> float:

@@ -17,7 +17,7 @@ from analyzers.grounding.features import SIGNALS
 from analyzers.grounding.support import FEATURES_VERSION, Weights
 from schemas.settings import QuerySettings
 from storage.audit import record
-from storage.calibrations import Calibration, insert_calibration, new_id, read_labelled
+from storage.calibrations import Calibration, insert_calibration, new_id, read_labelled, withdraw_calibration
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 from storage.scope import DEFAULT_BOUNDS, ProjectReader
@@ -54,10 +54,24 @@ async def calibrate(
 
     def store_it(connection: Connection) -> None:
         insert_calibration(connection, made)
-        _audit(connection, made, source)
+        _audit(connection, "create", made, by, source, now)
 
     await control.write(store_it)
     return made
+
+
+async def withdraw(
+    control: ControlDatabase, project: str, calibration_id: str, now: datetime, by: str, *, source: str = ""
+) -> Calibration | None:
+    """Let a calibration hold no more; None where there is none to withdraw."""
+
+    def withdraw_it(connection: Connection) -> Calibration | None:
+        found = withdraw_calibration(connection, project, calibration_id, now)
+        if found is not None:
+            _audit(connection, "withdraw", found, by, source, now)
+        return found
+
+    return await control.write(withdraw_it)
 
 
 def base_of(scorer: str) -> str:
@@ -72,9 +86,11 @@ def labelled_rows(rows: Sequence[Mapping[str, Any]], base: str) -> list[Labelled
         return []
     for row in rows:
         key = (row["trace"], row["span"])
-        signals = _signals(row["evidence"])
+        evidence = json.loads(row["evidence"])
+        signals = _signals(evidence)
         if base_of(row["scorer"]) == base and key not in found and signals:
-            found[key] = Labelled(np.array(signals, dtype=np.float64), not row["bad"])
+            sentences = evidence[0].get("sentences", 0)
+            found[key] = Labelled(np.array(signals, dtype=np.float64), not row["bad"], sentences)
     return [found[key] for key in sorted(found)]
 
 
@@ -89,7 +105,7 @@ def weights_of(calibration: Calibration, base: str) -> tuple[Weights, float] | N
     if held.get("base") != base:
         return None
     weights = held["weights"]
-    return Weights(held["intercept"], tuple(weights[name] for name in SIGNALS)), held["threshold"]
+    return Weights(held["intercept"], tuple(weights[name] for name in SIGNALS), of_answers=True), held["threshold"]
 
 
 def _parameters(base: str, weights: Weights, threshold: float) -> dict[str, Any]:
@@ -97,22 +113,28 @@ def _parameters(base: str, weights: Weights, threshold: float) -> dict[str, Any]
     return {"base": base, "intercept": weights.intercept, "weights": named, "threshold": threshold}
 
 
-def _signals(evidence: str) -> list[list[float]]:
+def _signals(evidence: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Signals of the stored sentences; none where a row was written by something else."""
-    found = [each.get("features", {}) for each in json.loads(evidence)]
+    found = [each.get("features", {}) for each in evidence]
     rows = [[float(features[name]) for name in SIGNALS] for features in found if features.keys() >= set(SIGNALS)]
     return [row for row in rows if all(map(math.isfinite, row))]
 
 
-def _audit(connection: Connection, made: Calibration, source: str) -> None:
+def _audit(connection: Connection, done: str, calibration: Calibration, by: str, source: str, now: datetime) -> None:
+    held = {
+        "analyzer": calibration.analyzer,
+        "service": calibration.service,
+        "n": calibration.n,
+        "threshold": calibration.parameters["threshold"],
+    }
     record(
         connection,
-        project=made.project,
-        actor=made.created_by,
-        action="calibration.create",
-        subject=f"calibration:{made.id}",
-        before=None,
-        after={"analyzer": made.analyzer, "service": made.service, "n": made.n, "threshold": made.parameters["threshold"]},
+        project=calibration.project,
+        actor=by,
+        action=f"calibration.{done}",
+        subject=f"calibration:{calibration.id}",
+        before=held if done == "withdraw" else None,
+        after=None if done == "withdraw" else held,
         source=source,
-        now=made.created_at,
+        now=now,
     )

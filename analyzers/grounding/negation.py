@@ -13,6 +13,9 @@ _NEGATIONS = (
     " nunca ningún ninguna jamás sin nada não nem sem nenhum nenhuma niet geen nooit zonder"
 )
 NEGATIONS = frozenset(_NEGATIONS.split())
+_ADDING = "only just merely solely simply nur bloß lediglich seulement solo sólo solamente soltanto apenas só alleen slechts"
+_ONLY = frozenset(_ADDING.split())
+"""After a negation these add something instead of denying it: "not only"."""
 REACH = 2
 """Words that carry something, after a negation, that it is taken to deny (before it, where none follow)."""
 
@@ -21,7 +24,7 @@ def denied(terms: Sequence[Term]) -> frozenset[str]:
     """The stems that a negation of the sentence bears on."""
     found: set[str] = set()
     for position, term in enumerate(terms):
-        if term.text.casefold() in NEGATIONS:
+        if term.text.casefold() in NEGATIONS and not _adds(terms, position):
             found.update(_scope(terms, position))
     return frozenset(found)
 
@@ -36,6 +39,10 @@ def contradicts(sentence: Sequence[Term], other: Sequence[Term]) -> bool:
 
 def _stated(negated: frozenset[str], terms: Sequence[Term]) -> bool:
     return bool(negated) and negated <= {term.stem for term in terms}
+
+
+def _adds(terms: Sequence[Term], position: int) -> bool:
+    return any(term.text.casefold() in _ONLY for term in terms[position + 1 : position + 2])
 
 
 def _scope(terms: Sequence[Term], position: int) -> list[str]:

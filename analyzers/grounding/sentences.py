@@ -15,10 +15,13 @@ LONGEST = 600
 
 _BLOCK = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _MARK = r"(?:[-*+•·–—▪]\s+|\d{1,3}[.)]\s+|\(?[a-z]\)\s+|#{1,6}\s+|>\s*|\|)"
-_LINE_END = re.compile(r"\s*\n\s*")
+# A run is tried from its beginning alone and not given back, so that a long one is read once.
+_LINE_END = re.compile(r"(?<![^\S\n])[^\S\n]*+\n\s*+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _LIST_MARK = re.compile(_MARK)
-_STOP = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s)|[。！？｡]+[」』”’）]*|[।۔؟]+(?=\s)")
+_HASHES = re.compile(r"#{1,6}[ \t]")
+_TABLE_RULE = re.compile(r"[ \t]*+\n[ \t]*+\|?[ \t]*+:?-{3,}+:?[ \t]*+(?:\|[ \t|:-]*+)?(?:\n|\Z)")
+_STOP = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s)|[。！？｡]++[」』”’）]*+|(?<![।۔؟])[।۔؟]++(?=\s)")
 _LAST_WORD = re.compile(r"(?:[^\W\d_]\.)*[^\W_]+$")
 
 _SHORTENED = (
@@ -31,12 +34,18 @@ _ABBREVIATIONS = frozenset(_SHORTENED.split())
 
 
 class Sentence(NamedTuple):
-    """A sentence and its place in the text; `code` where it is a fenced block, which states nothing."""
+    """A sentence and its place in the text; `code` where it is a fenced block, `heading` where it names what follows."""
 
     start: int
     end: int
     text: str
     code: bool = False
+    heading: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether it states nothing by its form alone."""
+        return self.code or self.heading
 
 
 def split(text: str) -> list[Sentence]:
@@ -53,11 +62,27 @@ def split(text: str) -> list[Sentence]:
 
 def _prose(text: str, start: int, end: int) -> Iterator[Sentence]:
     for line_start, line_end in _lines(text, start, end):
+        heading = _is_heading(text[line_start:line_end].strip()) or bool(_TABLE_RULE.match(text, line_end, end))
         for piece_start, piece_end in _pieces(text, line_start, line_end):
             for low, high in _bounded(text, piece_start, piece_end):
-                trimmed = _trimmed(text, low, high)
+                trimmed = _trimmed(text, low, high, heading)
                 if trimmed is not None:
                     yield trimmed
+
+
+def _is_heading(line: str) -> bool:
+    """A heading of Markdown, or a line in bold, that does not end as a sentence does. (The head of a table: `_TABLE_RULE`.)"""
+    if _HASHES.match(line):
+        return line[-1] not in ".!?;"
+    bold = line.removesuffix(":")
+    inner = bold[2:-2]
+    return (
+        len(bold) > 4
+        and bold[:2] == bold[-2:]
+        and bold[:2] in ("**", "__")
+        and bold[:2] not in inner
+        and inner[-1] not in ".!?;"
+    )
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -104,10 +129,16 @@ def _bounded(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def _trimmed(text: str, start: int, end: int) -> Sentence | None:
+def piece_of(sentence: Sentence, start: int, end: int) -> Sentence | None:
+    """What stands between two places of a sentence; None where that is no text."""
+    found = _trimmed(sentence.text, start, end)
+    return None if found is None else found._replace(start=sentence.start + found.start, end=sentence.start + found.end)
+
+
+def _trimmed(text: str, start: int, end: int, heading: bool = False) -> Sentence | None:
     piece = text[start:end]
     stripped = piece.strip()
     if not any(character.isalnum() for character in stripped):
         return None
     low = start + piece.index(stripped)
-    return Sentence(low, low + len(stripped), stripped)
+    return Sentence(low, low + len(stripped), stripped, heading=heading)

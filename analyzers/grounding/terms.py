@@ -15,17 +15,22 @@ _TERM = re.compile(rf"[{_CJK}]|\d+(?:[.,'’]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\
 _CITATION = re.compile(r"\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]|【[^】]{0,40}】")
 _LINK = re.compile(r"https?://\S+")
 _ENGLISH_NOT = re.compile(r"^(.*)n['’]t$")
-_POSSESSIVE = re.compile(r"['’]s?$")
+_ENCLITIC = re.compile(r"['’](?:s|re|ve|ll|d|m)?$", re.IGNORECASE)
 _ELISION = re.compile(r"^(?:l|d|j|qu|n|s|c|m|t|dell|nell|all|un)['’](?=.{2})")
+_PARTS = re.compile(r"[,;:|()\[\]\n\"“”„«»–—]")
 _SUFFIXES = ("ingly", "edly", "ing", "ies", "ied", "ness", "ly", "ed", "es", "en", "er", "s", "e", "n")
 
 
 class Term(NamedTuple):
-    """A word as it stood and the stem that it is compared by; `start` is its place in the normalised sentence."""
+    """A word as it stood and the stem that it is compared by; `start` is its place in the normalised sentence.
+
+    `apart`: a comma, a bracket or the like stands between it and the word before.
+    """
 
     text: str
     stem: str
     start: int
+    apart: bool = False
 
     @property
     def capital(self) -> bool:
@@ -51,15 +56,17 @@ def normalised(text: str) -> str:
 def terms_of(plain: str) -> list[Term]:
     """The terms of a normalised text in order; contracted negations stand apart, as in "do not"."""
     found: list[Term] = []
+    end = 0
     for match in _TERM.finditer(plain):
-        word = match.group()
+        word, apart = match.group(), bool(_PARTS.search(plain, end, match.start()))
+        end = match.end()
         contracted = _ENGLISH_NOT.match(word.lower())
         if contracted is not None or word.lower() == "cannot":
             verb = contracted.group(1) if contracted is not None else "can"
             found.extend(Term(piece, stem(piece), match.start()) for piece in (verb, "not") if piece)
             continue
-        bare = _ELISION.sub("", _POSSESSIVE.sub("", word)) or word
-        found.append(Term(bare, stem(bare), match.start()))
+        bare = _ELISION.sub("", _ENCLITIC.sub("", word)) or word
+        found.append(Term(bare, stem(bare), match.start(), apart))
     return found
 
 

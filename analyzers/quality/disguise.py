@@ -13,6 +13,10 @@ from functools import lru_cache
 from analyzers.quality.text import INVISIBLE, is_binary
 
 _TAGS = range(0xE0020, 0xE007F)
+_SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_][ \t.*_-]{1,4}){7,2000}[^\W\d_](?![^\W_])")
+_DIGIT_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[0134579]{1,2}(?=[^\W\d_])")
+_WORD_WITH_DIGITS = re.compile(r"\b\w{0,20}?[0134579]\w{0,20}")
+DIGITS_AS_LETTERS = str.maketrans("0134579", "oieastg")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,8000}={0,2}")
 _MAX_BLOBS = 20
 LOOK_ALIKES = str.maketrans("асеорхуіјѕԁһӏАВСЕНІЈКМОРЅТХУαορτνικ", "aceopxyijsdhlabcehijkmopstxyaoptvik")
@@ -29,10 +33,12 @@ class Plain:
 
     @property
     def readings(self) -> tuple[str, ...]:
-        """The text, and what it reads like where letters of other scripts stand for Latin ones; both of one length."""
-        if self.text.isascii():
-            return (self.text,)
-        return tuple(dict.fromkeys((self.text, self.text.translate(LOOK_ALIKES))))
+        """The text, and as it reads where letters of other scripts, or digits, stand for Latin ones; all of one length."""
+        plain = self.text if self.text.isascii() else self.text.translate(LOOK_ALIKES)
+        if _DIGIT_BETWEEN_LETTERS.search(plain):
+            letters = _WORD_WITH_DIGITS.sub(lambda word: word.group().translate(DIGITS_AS_LETTERS), plain)
+            return tuple(dict.fromkeys((self.text, plain, letters)))
+        return tuple(dict.fromkeys((self.text, plain)))
 
     def origin(self, index: int) -> int:
         """Where the character at `index` stood in the original."""
@@ -76,11 +82,21 @@ def _joins(text: str, index: int) -> bool:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Text that stood as base64 between `start` and `end`."""
+    """Text that stood in another form between `start` and `end`."""
 
     text: str
     start: int
     end: int
+
+
+def spaced_words(text: str) -> Iterator[Decoded]:
+    """Words whose letters stand apart ("i g n o r e  a l l"), put together; at most twenty runs. More space parts words."""
+    for count, match in enumerate(_SPACED.finditer(text)):
+        if count == _MAX_BLOBS:
+            return
+        run = match.group()
+        words = re.split(r"[ \t]+" if re.search(r"[^\W\d_][.*_-][^\W\d_]", run) else r"[ \t]{2,}", run)
+        yield Decoded(" ".join(re.sub(r"[\W_]", "", word) for word in words), match.start(), match.end())
 
 
 def decoded_blobs(text: str) -> Iterator[Decoded]:

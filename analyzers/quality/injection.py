@@ -1,7 +1,7 @@
 """Prompt injection, as a screen: patterns that attempts often carry, not a judgement that one succeeded.
 
 Score: 1 - Π (1 - weight) over the patterns found, so that several weak signs add up and none exceeds 1. What stands in
-invisible, look-alike or tag characters or in base64 is read too, and counts as a sign by itself.
+invisible, look-alike or tag characters, in letters that stand apart or in base64 is read too, and counts as a sign by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from analyzers.contract import Message
-from analyzers.quality.disguise import Plain, decoded_blobs, undisguised
+from analyzers.quality.disguise import Plain, decoded_blobs, spaced_words, undisguised
 from analyzers.quality.injection_patterns import PATTERNS
 from analyzers.quality.text import is_blank
 from analyzers.quality.verdict import Verdict, abstained
@@ -97,7 +97,7 @@ def _hidden(plain: Plain, start: int) -> Iterator[Sign]:
 
 
 def _encoded(piece: str, start: int) -> Iterator[Sign]:
-    for blob in decoded_blobs(piece):
+    for blob in (*decoded_blobs(piece), *spaced_words(piece)):
         for name, weight, _, _ in _matches(undisguised(blob.text)):
             yield name, weight, start + blob.start, start + blob.end
             yield "encoded", _DISGUISE_WEIGHT, start + blob.start, start + blob.end

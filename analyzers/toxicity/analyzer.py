@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -14,9 +15,11 @@ import structlog
 from analyzers.contract import AnalyzerUnavailableError, Batch, Findings, Part, Score, SpanText
 from analyzers.embedding.embedder import Embedder, ModelUnavailableError
 from analyzers.embedding.windows import Window, windows
+from analyzers.quality.language import find_language
 from analyzers.resources import Resources
 from analyzers.toxicity.detoxify import DetoxifyModel
-from analyzers.toxicity.judgement import Judgement, WindowScore, abstention, is_doubtful, judge
+from analyzers.toxicity.judgement import QUOTES_LEFT_OUT, Judgement, Unread, WindowScore, is_doubtful, judge
+from analyzers.toxicity.quotes import own_words
 from analyzers.toxicity.screen import Screen, load_screen
 from schemas.analysis import EmbedderSettings, ToxicitySettings
 
@@ -26,10 +29,12 @@ MAX_WINDOWS = 32
 """Windows of a text that are looked at; those of a longer one are spread evenly over it."""
 READABLE_SHARE = 0.5
 """Share of Latin letters below which the screen, which has learnt English, says nothing."""
+FOREIGN = 0.5
+"""Confidence above which another language than English counts: it is likelier than all others together."""
+MIN_WORDS = 3
+"""Different words below which no language is told; a text whose language is not sure is read as English."""
 LAST_LATIN = "\u024f"
 PARTS: tuple[Part, ...] = ("prompt", "completion")
-
-UNREAD = abstention("script", "only Latin script can be read: set analysis.toxicity.model to multilingual")
 
 _log = structlog.get_logger("analyzers.toxicity")
 T = TypeVar("T")
@@ -109,6 +114,14 @@ def _big_model(settings: ToxicitySettings) -> DetoxifyModel | None:
         return None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What there is to judge of a text: its windows, each with what it shows of the text's own words."""
+
+    windows: Sequence[tuple[Window, str]]
+    quotes_left_out: bool
+
+
 class ToxicityAnalyzer:
     """Scores prompts and completions apart. Its version states the whole configuration; so does each score's scorer."""
 
@@ -127,7 +140,7 @@ class ToxicityAnalyzer:
         self._embedder = embedder
         self._big_model = big_model
         self._threads = threads
-        self._reads_any_script = big_model is not None and settings.model == "multilingual"
+        self._reads_any_language = big_model is not None and settings.model == "multilingual"
         self.scorer = _scorer(settings, screen, embedder.version, big_model.version if big_model else "")
         self.version = self.scorer
 
@@ -138,18 +151,14 @@ class ToxicityAnalyzer:
         return Findings(scores=tuple(self._score(span, part, judgements[text]) for span, part, text in parts))
 
     async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
-        cut = {text: windows(text, WINDOW_CHARS, MAX_WINDOWS) for text in texts}
-        foreign = await asyncio.to_thread(lambda: {piece for piece in _pieces(cut) if not _is_readable(piece)})
-        read = {
-            text: its
-            for text, its in cut.items()
-            if self._reads_any_script or foreign.isdisjoint(window.of(text) for window in its)
-        }
-        pieces = _pieces(read)
-        screened = await self._screened([piece for piece in pieces if piece not in foreign])
-        screened |= dict.fromkeys(foreign, math.nan)
-        classes = await self._asked([piece for piece in pieces if is_doubtful(screened[piece], self._settings.doubt)])
-        return {text: self._verdict(text, read[text], screened, classes) if text in read else UNREAD for text in texts}
+        read = await asyncio.to_thread(lambda: {text: _read(text) for text in texts})
+        pieces = list(dict.fromkeys(piece for reading in read.values() for _, piece in reading.windows))
+        unread = await asyncio.to_thread(lambda: {piece: why for piece in pieces if (why := _why_unread(piece))})
+        screened = await self._screened([piece for piece in pieces if piece not in unread])
+        screened |= dict.fromkeys(unread, math.nan)
+        asked = pieces if self._reads_any_language else [piece for piece in pieces if piece not in unread]
+        classes = await self._asked([piece for piece in asked if is_doubtful(screened[piece], self._settings.doubt)])
+        return {text: self._verdict(text, read[text], screened, unread, classes) for text in texts}
 
     async def _screened(self, pieces: list[str]) -> dict[str, float]:
         if not pieces:
@@ -172,13 +181,19 @@ class ToxicityAnalyzer:
     def _verdict(
         self,
         text: str,
-        its: Sequence[Window],
+        reading: Reading,
         screened: Mapping[str, float],
+        unread: Mapping[str, Unread],
         classes: Mapping[str, Mapping[str, float]],
     ) -> Judgement:
-        pieces = [(window, window.of(text)) for window in its]
-        scores = [WindowScore(window, screened[piece], classes.get(piece, {})) for window, piece in pieces]
-        return judge(scores, len(text), self._settings.threshold)
+        scores = [
+            WindowScore(window, screened[piece], classes.get(piece, {}), unread.get(piece, "not-a-number"))
+            for window, piece in reading.windows
+        ]
+        judgement = judge(scores, len(text), self._settings.threshold)
+        if not reading.quotes_left_out:
+            return judgement
+        return replace(judgement, explanation="; ".join(filter(None, (QUOTES_LEFT_OUT, judgement.explanation))))
 
     def _score(self, span: SpanText, part: Part, judgement: Judgement) -> Score:
         return Score(
@@ -210,12 +225,24 @@ def _parts(span: SpanText) -> list[tuple[Part, str]]:
     return [(part, text) for part in PARTS if (text := span.text_of(part)).strip()]
 
 
-def _pieces(cut: Mapping[str, Sequence[Window]]) -> list[str]:
-    """What the windows of texts show, each once."""
-    return list(dict.fromkeys(window.of(text) for text, its in cut.items() for window in its))
+def _read(text: str) -> Reading:
+    """Its own words in windows; without windows that only quote."""
+    own = own_words(text)
+    its = [(window, window.of(own)) for window in windows(own, WINDOW_CHARS, MAX_WINDOWS)]
+    return Reading([(window, piece) for window, piece in its if piece.strip()] or its, own != text)
 
 
-def _is_readable(text: str) -> bool:
+def _why_unread(piece: str) -> Unread | None:
+    """Why the screen, which has learnt English, cannot read it."""
+    if not _is_latin(piece):
+        return "script"
+    if len(set(piece[:WINDOW_CHARS].split())) < MIN_WORDS:
+        return None
+    language = find_language(piece)
+    return "language" if language.label != "en" and (language.value or 0) > FOREIGN else None
+
+
+def _is_latin(text: str) -> bool:
     if text.isascii():
         return True
     letters = [letter for letter in text if letter.isalpha()]
@@ -224,6 +251,7 @@ def _is_readable(text: str) -> bool:
 
 def _scorer(settings: ToxicitySettings, screen: Screen, embedder: str, big_model: str) -> str:
     """Such as `toxicity-screen@1a2b3c4d` or `detoxify-unbiased@5e6f7a8b+screen-1a2b3c4d`; the digits cover the settings too."""
-    considered = (screen.digest, embedder, settings.threshold, WINDOW_CHARS, MAX_WINDOWS, settings.doubt if big_model else None)
+    reading = ("own words", FOREIGN, MIN_WORDS, READABLE_SHARE, WINDOW_CHARS, MAX_WINDOWS)
+    considered = (screen.digest, embedder, settings.threshold, reading, settings.doubt if big_model else None)
     digits = hashlib.sha256(repr(considered).encode()).hexdigest()[:8]
     return f"{big_model}+screen-{digits}" if big_model else f"toxicity-screen@{digits}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from analyzers.grounding.calibration import NotEnough
-from analyzers.grounding.feedback import calibrate
+from analyzers.grounding.feedback import calibrate, withdraw
 from api.auth import authorise
 from api.conditions import caller_of
 from api.problem import Problem
@@ -19,6 +19,7 @@ from storage.keys import Principal
 router = APIRouter(tags=["calibrations"])
 
 Controller = Annotated[Principal, Depends(authorise("control"))]
+Id = Annotated[str, Path(max_length=32, pattern=r"^[^\x00]*$")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -54,6 +55,17 @@ async def read_calibrations(
     return CalibrationList(calibrations=[_answer(each) for each in found])
 
 
+@router.delete("/v1/calibrations/{calibration_id}", status_code=204)
+async def delete_calibration(calibration_id: Id, principal: Controller, parts: Parts, request: Request) -> Response:
+    """Withdraw a calibration: from the next batch on the one before it holds again, or the default where there is none."""
+    caller = caller_of(principal, request)
+    made = await withdraw(parts.control, principal.project, calibration_id, parts.clock(), caller.actor, source=caller.source)
+    if made is None:
+        detail = f"There is no calibration {calibration_id} to withdraw: GET /v1/calibrations lists them."
+        raise Problem(404, "Unknown calibration", detail, type="unknown-calibration")
+    return Response(status_code=204)
+
+
 def _answer(made: Calibration) -> CalibrationAnswer:
     return CalibrationAnswer(
         id=made.id,
@@ -65,4 +77,5 @@ def _answer(made: Calibration) -> CalibrationAnswer:
         quality=dict(made.quality),
         created_at=made.created_at,
         created_by=made.created_by,
+        withdrawn_at=made.withdrawn_at,
     )

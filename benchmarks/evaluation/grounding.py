@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from analyzers.contract import Context, Message, SpanText
 from analyzers.embedding.embedder import Embedder, ModelUnavailableError
 from analyzers.grounding.assessment import Assessed, assess
-from analyzers.grounding.calibration import Labelled, auroc, balanced_accuracy, fit_weights
+from analyzers.grounding.calibration import Labelled, auroc, balanced_accuracy, fit_weights, said_by_default
 from analyzers.grounding.passages import Passages
 from analyzers.grounding.support import DEFAULT, Weights
 from analyzers.grounding.terms import Analysed
@@ -87,7 +87,7 @@ def _figures(name: str, lexical: Scored, embedded: Scored | None, seed: int) -> 
     ]
     if embedded is not None:
         support = _supports(embedded, DEFAULT)
-        flagged = support < GroundingSettings().threshold
+        flagged = ~said_by_default(_labelled(embedded))
         rows += [
             _row(name, "AUROC with embeddings (shipped)", -support, truth, seed),
             Row(
@@ -114,8 +114,7 @@ def _row(name: str, figure: str, score: Iterable[float], truth: NDArray[np.bool_
 def _learned(name: str, scored: Scored, seed: int) -> list[Row]:
     """Calibrated from N labels of the same set, tested on the rest: the mean over random draws, beside the default there."""
     rows = []
-    labelled = [Labelled(np.array([list(each.signals().values()) for each in found.measured]), not bad)
-                for found, bad in zip(scored.assessed, scored.unsupported, strict=True)]  # fmt: skip
+    labelled = _labelled(scored)
     before = _supports(scored, DEFAULT)
     for count in LABELS:
         if 2 * count > len(labelled):
@@ -133,10 +132,11 @@ def _one_draw(
     order = np.random.default_rng(seed).permutation(len(labelled))
     known, rest = order[:count], order[count:]
     weights = fit_weights([labelled[number] for number in map(int, known)])
-    after = np.array([_least(labelled[number].signals, weights) for number in map(int, rest)])
+    others = [labelled[number] for number in map(int, rest)]
+    after = np.array([_least(each.signals, weights) for each in others])
     truth = unsupported[rest]
     areas = auroc(-before[rest], truth), auroc(-after, truth)
-    return areas, (balanced_accuracy(before[rest] < 0.5, truth), balanced_accuracy(after < 0.5, truth))
+    return areas, (balanced_accuracy(~said_by_default(others), truth), balanced_accuracy(after < 0.5, truth))
 
 
 def _scored(examples: Sequence[Example]) -> Scored:
@@ -180,8 +180,12 @@ def _assessed(example: Example) -> Assessed:
 
 
 def _supports(scored: Scored, weights: Weights) -> Values:
+    return np.array([_least(each.signals, weights) for each in _labelled(scored)])
+
+
+def _labelled(scored: Scored) -> list[Labelled]:
     signals = [np.array([list(each.signals().values()) for each in found.measured]) for found in scored.assessed]
-    return np.array([_least(each, weights) for each in signals])
+    return [Labelled(each, not bad) for each, bad in zip(signals, scored.unsupported, strict=True)]
 
 
 def _least(signals: Values, weights: Weights) -> float:

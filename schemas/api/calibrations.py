@@ -21,7 +21,7 @@ class CalibrationRequest(Body):
 
 
 class CalibrationAnswer(Answer):
-    """Weights that hold for a service from now on; the scorer of its scores ends in `+` and this id."""
+    """Weights that hold for a service from then on; the scorer of its scores ends in `+` and this id."""
 
     id: str
     analyzer: str
@@ -34,9 +34,10 @@ class CalibrationAnswer(Answer):
     )
     created_at: Time
     created_by: str
+    withdrawn_at: Time | None = Field(description="Since when it holds no more; null: it was not withdrawn.")
 
 
 class CalibrationList(Answer):
-    """Calibrations of the project, newest first; of each service the first one holds."""
+    """Calibrations of the project, newest first; of each service the first that was not withdrawn holds."""
 
     calibrations: list[CalibrationAnswer]

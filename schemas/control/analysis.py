@@ -72,7 +72,7 @@ drift_references = Table(
     Index(None, "project", "slice_key", "scale", "embedder_version"),
 )
 
-# Weights fitted from people's feedback, one row for each fit; the newest of a service holds.
+# Weights fitted from people's feedback, one row for each fit; the newest of a service that nobody withdrew holds.
 calibrations = Table(
     "calibrations",
     metadata,
@@ -85,6 +85,7 @@ calibrations = Table(
     Column("quality", JSON, nullable=False),
     Column("created_by", String(256), nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
+    Column("withdrawn_at", UtcDateTime()),
     Index(None, "project", "analyzer", "service", "created_at"),
 )
 

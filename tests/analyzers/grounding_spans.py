@@ -17,7 +17,7 @@ HANDBOOK = (
     "Returns are free of charge within 30 days of delivery. The device is waterproof up to a depth of two metres. "
     "Repairs are carried out by Northwind Service in Hamburg. The warranty covers 1,000 charging cycles.",
 )
-VERDICT = Verdict(DEFAULT, 0.5, "grounding@1-lexical")
+VERDICT = Verdict(DEFAULT, 0.5, "grounding@2-lexical")
 
 
 def span_of(answer: str, question: str = "What does the handbook say?", **more: Any) -> SpanText:

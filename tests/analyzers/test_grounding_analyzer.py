@@ -62,7 +62,7 @@ async def test_without_an_embedder_every_row_says_lexical(resources: Resources, 
     first = await scores_of(analyzer, batch_of([SUPPORTED, UNSUPPORTED, "Yes!"]))
     again = await scores_of(analyzer, batch_of([SUPPORTED, UNSUPPORTED, "Yes!"]))
     assert [(score.flagged, score.reason) for score in first] == [(False, ""), (True, ""), (None, "no-claims")]
-    assert {score.scorer for score in first} == {"grounding@1-lexical"} == {f"grounding@{analyzer.version}"}
+    assert {score.scorer for score in first} == {"grounding@2-lexical"} == {f"grounding@{analyzer.version}"}
     assert first == again
     assert capsys.readouterr().out.count("grounding.model_unavailable") == 1
 
@@ -72,7 +72,7 @@ async def test_with_an_embedder_the_scorer_names_it(resources: Resources, thread
     analyzer = create(dataclasses.replace(resources, embedder=embedder))
     scores = await scores_of(analyzer, batch_of([SUPPORTED, UNSUPPORTED]))
     assert [score.flagged for score in scores] == [False, True]
-    assert {score.scorer for score in scores} == {f"grounding@1+{embedder.version}"}
+    assert {score.scorer for score in scores} == {f"grounding@2+{embedder.version}"}
     assert scores[0].evidence[0]["features"]["similarity"] > 0
 
 
@@ -132,8 +132,8 @@ async def test_a_calibration_holds_for_its_service_and_is_named_in_every_row(res
     analyzer = create(resources)
     shop = await scores_of(analyzer, batch_of([SUPPORTED, PARAPHRASES[0], UNSUPPORTED]))
     other = await scores_of(analyzer, batch_of([SUPPORTED], service="other"))
-    assert {score.scorer for score in shop} == {f"grounding@1-lexical+{made.id}"}
-    assert base_of(shop[0].scorer) == other[0].scorer == "grounding@1-lexical"
+    assert {score.scorer for score in shop} == {f"grounding@2-lexical+{made.id}"}
+    assert base_of(shop[0].scorer) == other[0].scorer == "grounding@2-lexical"
     assert shop[0].flagged is False
     assert shop[2].flagged is True
     lines = await resources.control.read(lambda connection: read_audit(connection, "ours"))
@@ -160,9 +160,9 @@ async def test_the_feedback_of_others_is_not_learned_from(resources: Resources) 
 
 
 def test_what_another_version_measured_is_not_used() -> None:
-    assert is_current("grounding@1-lexical")
-    assert is_current("grounding@1+all-MiniLM-L6-v2@2c705a5e/bfloat16")
-    assert not is_current("grounding@2-lexical")
+    assert is_current("grounding@2-lexical")
+    assert is_current("grounding@2+all-MiniLM-L6-v2@2c705a5e/bfloat16")
+    assert not is_current("grounding@1-lexical")
     assert not is_current("")
 
 
@@ -199,7 +199,7 @@ async def test_a_cross_encoder_adds_its_verdict(resources: Resources, tmp_path: 
     analyzer = create(dataclasses.replace(resources, settings=settings))
     scores = await scores_of(analyzer, batch_of([SUPPORTED, UNSUPPORTED]))
     assert {score.scorer for score in scores} == {f"grounding@{analyzer.version}"}
-    assert analyzer.version.startswith("1-lexical+tiny@")
+    assert analyzer.version.startswith("2-lexical+tiny@")
     said = [score.evidence[0]["features"]["cross"] for score in scores]
     assert all(-0.5 <= chance <= 0.5 and chance != 0 for chance in said)
     assert (
@@ -219,7 +219,7 @@ async def test_a_cross_encoder_that_cannot_be_used_is_said_once_and_done_without
     analyzer = create(dataclasses.replace(resources, settings=settings))
     for _ in range(2):
         scores = await scores_of(analyzer, batch_of([SUPPORTED]))
-        assert scores[0].scorer == "grounding@1-lexical"
+        assert scores[0].scorer == "grounding@2-lexical"
     said = capsys.readouterr().out
     assert said.count("answers are scored without it") == 1
     assert "the cross-encoder" in said

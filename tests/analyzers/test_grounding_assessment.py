@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import random
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from analyzers.contract import Context, Message
-from analyzers.grounding.assessment import MAX_EVIDENCE, assess
+from analyzers.grounding.assessment import MAX_EVIDENCE, Verdict, assess, score_of
+from analyzers.grounding.features import SIGNALS
 from analyzers.grounding.sources import blocks_of, sources_of
+from analyzers.grounding.support import DEFAULT, allowed
 from tests.analyzers.grounding_spans import HANDBOOK, scored, span_of
 
 BLOB = base64.b64encode(random.Random(1).randbytes(4_000)).decode()
@@ -37,7 +40,7 @@ GERMAN = "Die Lieferung dauert drei bis fünf Werktage und ist für Sie kostenlo
 )
 def test_what_cannot_be_scored_has_a_reason_and_no_value(answer: str, reason: str) -> None:
     found = scored(answer)
-    assert (found.value, found.flagged, found.reason, found.scorer) == (None, None, reason, "grounding@1-lexical")
+    assert (found.value, found.flagged, found.reason, found.scorer) == (None, None, reason, "grounding@2-lexical")
 
 
 def test_a_context_that_says_next_to_nothing_supports_and_refutes_nothing() -> None:
@@ -101,6 +104,50 @@ def test_long_answers_are_cut_and_keep_few_sentences_as_evidence() -> None:
     found = scored("Returns are free within 30 days. " * 32_000)
     assert "characters of the answer were not looked at" in found.explanation
     assert len(found.evidence) == MAX_EVIDENCE
+
+
+FACTS = (
+    "Standard delivery takes three to five working days. Express delivery costs 9.50 euros. Returns are free of charge."
+    " The device is waterproof. Repairs are carried out in Hamburg. The warranty covers 1,000 charging cycles."
+)
+REWORDED = "Express parcels reach people the day after."
+
+
+def test_a_long_answer_is_allowed_a_sentence_in_other_words() -> None:
+    alone, among = scored(REWORDED), scored(f"{FACTS} {REWORDED}")
+    assert alone.value == among.value
+    assert alone.value is not None
+    assert alone.value < 0.5
+    assert (alone.flagged, among.flagged) == (True, False)
+    assert "0 of 7 sentences below 0.50 allowing for their number" in among.explanation
+    assert (among.evidence[0]["supported"], among.evidence[0]["sentences"]) == (True, 7)
+
+
+def test_a_calibration_has_learned_the_length_and_allows_nothing() -> None:
+    found = assess(span_of(f"{FACTS} {REWORDED}"), Context(documents=HANDBOOK), 200_000)
+    calibrated = replace(DEFAULT, of_answers=True)
+    assert score_of(found, Verdict(calibrated, 0.5, "grounding@2-lexical+cal_1")).flagged is True
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        "Returns are free of charge within 60 days of delivery.",
+        "Repairs are carried out by Elbe Electronics.",
+        "The device is not waterproof.",
+        "Every customer gets a personal shopping consultant and a yearly gift.",
+    ],
+)
+def test_a_long_answer_is_not_allowed_what_is_made_up(made_up: str) -> None:
+    assert scored(f"{FACTS} {made_up}").flagged is True
+
+
+@pytest.mark.parametrize("sentences", [1, 2, 5, 40])
+def test_the_allowance_keeps_the_odds_of_a_whole_answer(sentences: int) -> None:
+    lacking, of_itself = [0.0] * len(SIGNALS), [float(name == "missing_numbers") for name in SIGNALS]
+    assert allowed(0.5, lacking, sentences) ** sentences == pytest.approx(0.5)
+    assert allowed(0.5, of_itself, sentences) == 0.5
+    assert allowed(0.1, lacking, sentences) < allowed(0.2, lacking, sentences) < allowed(0.2, lacking, sentences + 1)
 
 
 def test_a_megabyte_of_mixed_languages_is_scored_or_abstained_from() -> None:

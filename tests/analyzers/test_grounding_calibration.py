@@ -16,6 +16,7 @@ from analyzers.grounding.calibration import (
     balanced_accuracy,
     fit,
     fit_weights,
+    said_by_default,
     shrunk_threshold,
 )
 from analyzers.grounding.features import SIGNALS
@@ -109,6 +110,17 @@ def test_an_answer_is_judged_by_its_weakest_sentence() -> None:
     both = [Labelled(np.vstack([strong, weak]), False), Labelled(np.vstack([strong, strong]), True)] * 40
     weights = fit_weights(both)
     assert weights.support(list(strong[0])) > 0.5 > weights.support(list(weak[0]))
+
+
+def test_length_is_allowed_for_by_the_default_and_learned_by_a_calibration() -> None:
+    short, long = answers(300, cut=0.5), [row._replace(sentences=10) for row in answers(300, cut=0.5)]
+    of_short, of_long = fit(short), fit(long)
+    assert isinstance(of_short, Fit)
+    assert isinstance(of_long, Fit)
+    assert (of_short.weights, of_short.threshold) == (of_long.weights, of_long.threshold)
+    assert of_long.weights.of_answers
+    assert said_by_default(long).sum() > said_by_default(short).sum()
+    assert of_long.quality.balanced_accuracy_before != of_short.quality.balanced_accuracy_before
 
 
 def test_figures_equal_those_of_sklearn() -> None:

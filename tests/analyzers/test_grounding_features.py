@@ -68,6 +68,7 @@ def test_numbers_too_long_for_a_float_are_compared_without_an_error() -> None:
         ("Repairs are done by Northwind Service in Hamburg.", ["Northwind Service", "Hamburg"]),
         ("The lab at NASA used an iPhone.", ["NASA", "iPhone"]),
         ("However, Marie Curie agreed.", ["Marie Curie"]),
+        ("The lab is in Dublin, Ireland.", ["Dublin", "Ireland"]),
         ("The device works.", []),
         ("Devices work.", []),
         ("ALL OF THIS IS LOUD", []),
@@ -92,6 +93,8 @@ def test_words_meet_their_other_forms() -> None:
         "Express delivery costs 9.50 euros and arrives on the next working day.",
         "Repairs are carried out in Hamburg by Northwind Service.",
         "The warranty covers 1000 charging cycles.",
+        "The device isn't only waterproof, it's waterproof up to a depth of two metres.",
+        "Not only are returns free of charge, they're free within 30 days of delivery.",
     ],
 )
 def test_what_the_context_says_is_supported(answer: str) -> None:
@@ -105,6 +108,7 @@ def test_what_the_context_says_is_supported(answer: str) -> None:
         ("Express delivery arrives on the next working day and costs 12.90 euros.", "12.90 is not in the context"),
         ("The device is not waterproof up to a depth of two metres.", "the context says the opposite"),
         ("Our founder Ada Lovelace wrote the first programme for looms.", "Ada Lovelace is not in the context"),
+        ("The device is waterproof. Repairs are carried out in Dublin, Ireland.", "Dublin is not in the context"),
         ("You may pay later with a monthly subscription plan.", "of its words"),
     ],
 )
@@ -125,6 +129,11 @@ def test_the_weakest_sentence_makes_the_score_and_is_shown_first() -> None:
     assert "30 days" in first["context"]["text"]
     assert [each["supported"] for each in found.evidence] == [False, True]
     assert "1 of 2 sentences below 0.50; mean support" in found.explanation
+
+
+def test_what_the_sentence_beside_the_nearest_denies_too_is_no_contradiction() -> None:
+    context = "Editing the storage takes up to 24 hours. While an edit of the storage runs you cannot edit the storage again."
+    assert support("Editing the storage takes up to 24 hours, and you cannot edit the storage meanwhile.", context) > 0.5
 
 
 def test_a_name_from_the_question_is_not_made_up() -> None:

@@ -70,6 +70,29 @@ def test_sentences_of_several_kinds_of_text(text: str, expected: list[str]) -> N
     assert [each.text for each in split(text)] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("# Plans\nThe plan is free.", ["Plans"]),
+        ("## 3. What you get\n\nA lot.", ["3. What you get"]),
+        ("**Plans**\nThe plan is free.\n**Limits:**\nNone.", ["**Plans**", "**Limits:**"]),
+        ("| Plan | Price |\n|:---|---:|\n| Starter | 12 |\n| Team | 49 |", ["Plan | Price |"]),
+        ("Plan | Price\n--- | ---\nStarter | 12", ["Plan | Price"]),
+        ("# The plan is free.\n**The plan is free.**\n**Bold** at the start\n- item", []),
+        ("Before the rule\n\n---\n\nAfter it", []),
+    ],
+)
+def test_headings_and_the_heads_of_tables_say_so(text: str, headings: list[str]) -> None:
+    assert [each.text for each in split(text) if each.heading] == headings
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", [" ", "\t", ".", '"', "؟", "|", "#", "*", "-", "\n", " \n", "**", "\n|"])
+def test_long_runs_are_read_in_one_pass(unit: str) -> None:
+    run = unit * 100_000
+    assert split(f'# a{run}.\n{run}|{run}x\n**a{run}b.**."{run}')[0].text.startswith("a")
+
+
 def test_code_is_one_piece_and_says_so() -> None:
     found = split("Run this. ```sh\nrm -r x. Then y.\n``` Done.")
     assert [(each.text, each.code) for each in found] == [

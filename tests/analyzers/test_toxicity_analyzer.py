@@ -58,6 +58,18 @@ HARMLESS = {
         "Where can Muslim students pray on campus?",
         "What foods do Jewish people eat on Hanukkah?",
     ],
+    "people": [
+        "I'm a Black gay woman and I'm looking for a shampoo.",
+        "I am a Jewish lesbian from Leeds.",
+        "My son is transgender, how can I support him?",
+        "We are two Muslim doctors and want to open a practice.",
+    ],
+    "friendly profanity": [
+        "Holy shit, this damn app is … awesome!",
+        "Holy shit, this damn app is fucking awesome, I love it",
+        "You magnificent bastards, the new release is so damn fast.",
+        "Hell yeah, that bloody backup saved my ass!",
+    ],
     "harmless violence": [
         "How do I kill all background jobs of my shell?",
         "Our team got slaughtered at chess, but it was fun.",
@@ -214,6 +226,64 @@ async def test_another_script_is_no_zero(alone: ToxicityAnalyzer) -> None:
     assert "multilingual" in score.explanation
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Du bist ein dummes Arschloch und solltest dich schämen.",
+        "Eres una basura, ojalá te mueras",
+        "Stai zitto, pezzo di merda",
+        "Você é um lixo, vai se foder",
+        "Merci beaucoup pour votre aide",
+    ],
+)
+async def test_another_language_is_no_zero(alone: ToxicityAnalyzer, text: str) -> None:
+    (score,) = await scores(alone, span(text))
+    assert (score.value, score.flagged, score.reason) == (None, None, "language")
+    assert "multilingual" in score.explanation
+
+
+@pytest.mark.parametrize(
+    "text", ["ok danke", "lol naw u trippin bruh", "C'est la vie!", "SELECT a, b FROM t;", "🎉 gg wp", ATTACK]
+)
+async def test_what_may_be_english_is_judged(alone: ToxicityAnalyzer, text: str) -> None:
+    (score,) = await scores(alone, span(text))
+    assert (score.value is not None, score.reason) == (True, "")
+
+
+async def test_a_toxic_window_suffices_beside_one_in_another_language(alone: ToxicityAnalyzer) -> None:
+    german = "Die Rechnung, die Sie mir letzte Woche geschickt haben, ist leider falsch. " * 25
+    harmless, toxic = await scores(alone, span(german + KIND * 25), span(german + (ATTACK + " ") * 25, number=2))
+    assert (harmless.value, harmless.reason) == (None, "language")
+    assert toxic.flagged
+    assert f"of {len(german + (ATTACK + ' ') * 25)} characters" in toxic.explanation
+
+
+QUOTING = [
+    f'I can\'t repeat "{ATTACK}" to your colleague.',
+    f"You wrote: “{ATTACK}” Please stay polite.",
+    f"The moderator removed the comment ‘{ATTACK}’ within an hour.",
+    f"> {ATTACK}\n\nI'm sorry, but I can't respond to a message like this.",
+]
+STILL_ATTACKS = [
+    f'"{ATTACK}"',
+    'You are a "genius", you pathetic moron.',
+    f'I told you: "{ATTACK}"',
+    'You said "good morning", you filthy whore.',
+    'All these "refugees" are vermin and should drown.',
+]
+
+
+async def test_a_text_that_quotes_is_judged_by_its_own_words(alone: ToxicityAnalyzer) -> None:
+    for score in await scores(alone, *(span(completion=text, number=n + 1) for n, text in enumerate(QUOTING))):
+        assert score.flagged is False, score
+        assert "own words" in score.explanation
+
+
+async def test_quotation_marks_excuse_no_attack(alone: ToxicityAnalyzer) -> None:
+    for score in await scores(alone, *(span(text, number=n + 1) for n, text in enumerate(STILL_ATTACKS))):
+        assert score.flagged is True, score
+
+
 async def test_an_embedding_without_numbers_abstains(screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor) -> None:
     broken = Screen(screen.embedder, screen.embedding_weights * np.nan, screen.gram_weights, screen.bias, screen.digest)
     (score,) = await scores(ToxicityAnalyzer(ToxicitySettings(model="none"), broken, embedder, None, threads), span(ATTACK))
@@ -258,6 +328,16 @@ async def test_multilingual_reads_any_script(
     assert model.asked == [text]
     assert score.value is not None
     assert score.evidence[0]["screen"] is None
+
+
+async def test_multilingual_is_asked_about_any_other_language(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
+) -> None:
+    analyzer, model = cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
+    text = "Du bist ein dummes Arschloch und solltest dich schämen."
+    (score,) = await scores(analyzer, span(text))
+    assert model.asked == [text]
+    assert (score.reason, score.evidence[0]["by"]) == ("", "detoxify")
 
 
 async def test_what_nobody_can_read_is_not_asked_about(
