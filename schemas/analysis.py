@@ -80,7 +80,7 @@ class ToxicitySettings(Section):
     threshold: Share = 0.5
     """Probability from which on a text counts as toxic."""
     doubt: tuple[float, float] = (0.05, 0.95)
-    """Screen probabilities between which the big model is asked; 0.0 and 1.0: always, as for languages other than English."""
+    """Screen probabilities between which the big model is asked; 0.0 and 1.0: always."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -15,7 +15,8 @@ from analyzers.toxicity.analyzer import MAX_WINDOWS, WINDOW_CHARS
 from analyzers.toxicity.judgement import is_doubtful
 from analyzers.toxicity.screen import Screen, load_screen
 from benchmarks.evaluation.row import Row
-from benchmarks.toxicity.corpora import Labelled, corpus, harmless_completions, harmless_prompts, ordinary
+from benchmarks.toxicity.corpora import Labelled, corpus, counter_examples, harmless_completions, harmless_prompts, ordinary
+from benchmarks.toxicity.templates import UNSEEN
 from benchmarks.toxicity.train import embed
 from schemas.analysis import EmbedderSettings, ToxicitySettings
 
@@ -58,7 +59,14 @@ def run(data: Path, seed: int) -> list[Row]:
     for what, texts in _harmless(data, seed).items():
         if texts:
             rows += _harmless_rows(what, _judged(screen, model, texts))
+    for what, texts in _unseen(seed).items():
+        rows.append(_flagged_row(f"unseen templates, {what}", _judged(screen, model, texts)))
     return rows
+
+
+def _unseen(seed: int) -> dict[str, list[Labelled]]:
+    """Sentences about people and with strong words: no template and no filling of them was trained on."""
+    return {what: counter_examples(its, seed, toxic=toxic) for (what, toxic), its in UNSEEN.items()}
 
 
 def _harmless(data: Path, seed: int) -> dict[str, list[Labelled]]:
@@ -92,11 +100,14 @@ def _corpus_rows(name: str, judged: Judged, seed: int) -> list[Row]:
 
 
 def _harmless_rows(what: str, judged: Judged) -> list[Row]:
-    named = f"{what} (n = {len(judged.toxic)})"
     return [
-        Row(named, "flagged by the screen alone", f"{judged.flagged():.1%}"),
-        Row(named, "sent to the big model", f"{judged.doubtful():.1%}"),
+        _flagged_row(what, judged),
+        Row(f"{what} (n = {len(judged.toxic)})", "sent to the big model", f"{judged.doubtful():.1%}"),
     ]
+
+
+def _flagged_row(what: str, judged: Judged) -> Row:
+    return Row(f"{what} (n = {len(judged.toxic)})", "flagged by the screen alone", f"{judged.flagged():.1%}")
 
 
 def auroc(toxic: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:

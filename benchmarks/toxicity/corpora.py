@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.toxicity.sentences import NOT_TOXIC, TOXIC
+from benchmarks.toxicity.templates import Templates
 
 Record = dict[str, Any]
 
@@ -70,6 +71,11 @@ def ordinary(data: Path, name: str, field: str, limit: int, seed: int) -> list[L
 def own_sentences() -> list[Labelled]:
     """The sentences written for this project; all of them are for training."""
     return [Labelled(text, toxic=False) for text in NOT_TOXIC] + [Labelled(text, toxic=True) for text in TOXIC]
+
+
+def counter_examples(its: Templates, seed: int, *, toxic: bool) -> list[Labelled]:
+    """The sentences of templates."""
+    return [Labelled(text, toxic) for text in its.written_out(seed)]
 
 
 def _is_safe(row: Record) -> bool:

@@ -26,11 +26,13 @@ from benchmarks.toxicity.corpora import (
     TOXIC_LABEL,
     Labelled,
     corpus,
+    counter_examples,
     harmless_completions,
     harmless_prompts,
     ordinary,
     own_sentences,
 )
+from benchmarks.toxicity.templates import FRIENDLY, MENTIONS
 from schemas.analysis import EmbedderSettings
 
 PENALTY = 0.3
@@ -38,6 +40,8 @@ PENALTY = 0.3
 GRAM_SCALE = 3.0
 """Scale of the n-grams beside the embedding: what scales up is penalised less."""
 INTERCEPT_SCALE = 2.0
+MENTION_SHARES = 4
+"""Sources that the mentions of people weigh as much as: with fewer, naming two groups at once was still flagged."""
 ORDINARY = (("clinc150", "text"), ("arena_hard_v01_answers", "prompt"), ("arena_hard_v01_answers", "answer"))
 ORDINARY_TEXTS = 1_500
 
@@ -46,7 +50,12 @@ def sources(data: Path, seed: int) -> list[list[Labelled]]:
     """The training half of every source."""
     everyday = [row for name, field in ORDINARY for row in ordinary(data, name, field, ORDINARY_TEXTS, seed)]
     found = [*(corpus(data, name) for name in TOXIC_LABEL), [*harmless_prompts(data), *harmless_completions(data)], everyday]
-    return [*([row for row in rows if not row.held_out] for rows in found), own_sentences()]
+    return [*([row for row in rows if not row.held_out] for rows in found), own_sentences(), *_counter_examples(seed)]
+
+
+def _counter_examples(seed: int) -> list[list[Labelled]]:
+    mentions, friendly = (counter_examples(its, seed, toxic=False) for its in (MENTIONS, FRIENDLY))
+    return [*[mentions] * MENTION_SHARES, friendly]
 
 
 def embed(model: SentenceModel, texts: Sequence[str]) -> NDArray[np.float32]:
