@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from storage.clickhouse import ClickHouseStore
-from storage.scope import ProjectReader, Range, evaluations_of
 from storage.span_texts import LOOK_BACK, STRETCH_RANGE, Stretch, stretch_bounds
 
 EVENT = "gen_ai.evaluation.result"
@@ -53,13 +52,3 @@ async def read_trace_spans(store: ClickHouseStore, rows: list[dict[str, Any]]) -
         "since": min(row["received_at"] for row in rows) - LOOK_BACK,
     }
     return await store.query(_OF_TRACES, parameters)
-
-
-async def read_evaluation_names(reader: ProjectReader, span: Range) -> list[str]:
-    """What the project's applications evaluated within a range of arrival.
-
-    Raises:
-        QueryError: the range.
-        StoreError: the store refused, or a limit was reached.
-    """
-    return [row["name"] for row in await reader.fetch(f"SELECT DISTINCT name {evaluations_of()} ORDER BY name", span)]

@@ -14,7 +14,7 @@ from schemas.duration import format_duration
 from schemas.metrics import Metric, find_metric
 from schemas.metrics import catalogue as all_metrics
 from schemas.score_metrics import evaluation_metrics
-from storage.evaluations import read_evaluation_names
+from storage.evaluation_names import read_evaluation_names
 from storage.metrics import MetricQuery, Series, read_series
 from storage.scope import Range, epoch_ms
 

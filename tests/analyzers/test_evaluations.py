@@ -19,7 +19,7 @@ from storage.analysis import Cursor, Seat, read_cursor, write_cursor
 from storage.arms import ArmQuery, read_arm
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
-from storage.evaluations import read_evaluation_names
+from storage.evaluation_names import read_evaluation_names
 from storage.metrics import MetricQuery, read_series
 from storage.scope import ProjectReader, Range
 from tests.analyzers.runner_world import TOPIC, chat, log_end
