@@ -3,25 +3,7 @@
 -- run again.
 DROP TABLE IF EXISTS embedding_samples_new;
 
-CREATE TABLE embedding_samples_new
-(
-    project LowCardinality(String),
-    part LowCardinality(String),
-    embedder LowCardinality(String),
-    service LowCardinality(String),
-    target LowCardinality(String),
-    bucket DateTime('UTC'),
-    slot UInt16,
-    rank UInt64 COMMENT 'by the hash of trace and span, raised by the weight',
-    release LowCardinality(String),
-    model LowCardinality(String),
-    trace_id FixedString(16),
-    span_id FixedString(8),
-    time DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    preview String CODEC(ZSTD(1)),
-    embedding Array(Float32)
-)
+CREATE TABLE embedding_samples_new AS embedding_samples
 ENGINE = {replacing_merge_tree}(rank)
 PARTITION BY toDate(bucket)
 ORDER BY (project, part, embedder, service, target, bucket, slot)
