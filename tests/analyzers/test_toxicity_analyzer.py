@@ -319,25 +319,17 @@ async def test_only_what_the_screen_doubts_goes_to_the_big_model(
         assert score.evidence[0]["by"] == ("detoxify" if score.span.prompt in doubted else "screen")
 
 
-async def test_multilingual_reads_any_script(
-    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
+@pytest.mark.parametrize(
+    "text", ["Ты глупый дурак, убирайся отсюда", "Du bist ein dummes Arschloch und solltest dich schämen."]
+)
+async def test_multilingual_reads_any_script_and_language(
+    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, text: str
 ) -> None:
     analyzer, model = cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
-    text = "Ты глупый дурак, убирайся отсюда"
     (score,) = await scores(analyzer, span(text))
     assert model.asked == [text]
     assert score.value is not None
-    assert score.evidence[0]["screen"] is None
-
-
-async def test_multilingual_is_asked_about_any_other_language(
-    screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
-) -> None:
-    analyzer, model = cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
-    text = "Du bist ein dummes Arschloch und solltest dich schämen."
-    (score,) = await scores(analyzer, span(text))
-    assert model.asked == [text]
-    assert (score.reason, score.evidence[0]["by"]) == ("", "detoxify")
+    assert (score.reason, score.evidence[0]["by"], score.evidence[0]["screen"]) == ("", "detoxify", None)
 
 
 async def test_what_nobody_can_read_is_not_asked_about(
