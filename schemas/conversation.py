@@ -19,8 +19,8 @@ _PART = (
 )
 _MESSAGE = (
     f"Array(Tuple(role String, type String, content String, text String, output String, name String, arguments String,"
-    f" parts Array({_PART}), tool_calls Array({_PART}),"
-    f" message Tuple(role String, content String, tool_calls Array({_PART})),"
+    f" reasoning_content String, summary Array(Tuple(text String)), parts Array({_PART}), tool_calls Array({_PART}),"
+    f" message Tuple(role String, content String, reasoning_content String, tool_calls Array({_PART})),"
     f" additional_kwargs Tuple(tool_calls Array({_PART}))))"
 )
 _OBJECT = (
@@ -38,7 +38,10 @@ _PART_TYPES = (
     *("tool_use", "tool_result", "thinking", "refusal"),
 )
 """Types of the parts that OpenAI's and Anthropic's messages are made of."""
-_ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
+_REASONING = "reasoning"
+"""The role of what a model thought: no user saw it, so it is not judged as a part of the answer."""
+_REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "thinking": _REASONING}
 """Other names of roles."""
 
 _TYPES = {
@@ -48,6 +51,7 @@ _TYPES = {
     "tool": "tool",
     "function_call": "assistant",
     "function_call_output": "tool",
+    "reasoning": _REASONING,
 }
 """Types of messages without a role that stand for one."""
 
@@ -248,20 +252,31 @@ def _listed() -> str:
 
 
 def _messages(listed: str) -> str:
-    """(role, text) of a JSON list of messages: OpenTelemetry's, OpenAI's, Anthropic's, LangChain's, the Vercel AI SDK's."""
+    """(role, text) of a JSON list of messages: OpenTelemetry's, OpenAI's, Anthropic's, LangChain's, the Vercel AI SDK's.
+
+    What the model thought comes before the message that it is a part of, as a message of its own.
+    """
     by_type = f"transform(m.type, {array(_TYPES)}, {array(_TYPES.values())}, '')"
     role = f"arrayFirst(x -> notEmpty(x), [m.role, m.message.role, {by_type}])"
     body = "arrayFirst(x -> notEmpty(x), [m.content, m.message.content, m.text, m.output])"
     call = "if(empty(m.arguments), '', concat('[tool call ', m.name, '] ', m.arguments))"
+    summary = "arrayStringConcat(m.summary.text, '\\n')"
+    thought = f"arrayFirst(x -> notEmpty(x), [m.reasoning_content, m.message.reasoning_content, {summary}])"
     calls = "if(empty(m.tool_calls), m.additional_kwargs.tool_calls, m.tool_calls)"
-    fields = f"({role}, {body}, m.parts, {calls}, m.message.tool_calls, {call})"
-    parts = f"(x.1, x.2, JSONExtract(if({_typed('x.2')}, x.2, ''), 'Array({_PART})'), x.3, x.4, x.5, x.6)"
-    text = (
-        f"arrayStringConcat(arrayFilter(y -> notEmpty(y), arrayConcat([if(empty(x.3), x.2, '')],"
-        f" arrayMap(p -> {_part_text()}, arrayConcat(x.3, x.4, x.5, x.6)), [x.7])), '\n')"
-    )
+    fields = f"({role}, {body}, m.parts, {calls}, m.message.tool_calls, {call}, {thought})"
+    parts = f"(x.1, x.2, JSONExtract(if({_typed('x.2')}, x.2, ''), 'Array({_PART})'), x.3, x.4, x.5, x.6, x.7)"
+    of_part = f"(p.type IN {values(_REASONING_PARTS)}, {_part_text()})"
+    said = f"arrayMap(p -> {of_part}, arrayConcat(x.3, x.4, x.5, x.6))"
+    rendered = f"(x.1, arrayConcat([(false, if(empty(x.3), x.2, ''))], {said}, [(false, x.7), (true, x.8)]))"
     messages = f"arrayMap(m -> {fields}, JSONExtract({listed}, '{_MESSAGE}'))"
-    return f"arrayFilter(m -> notEmpty(m.1) OR notEmpty(m.2), arrayMap(x -> (x.1, {text}), arrayMap(x -> {parts}, {messages})))"
+    text, before = (
+        f"arrayStringConcat(arrayFilter(p -> {which} AND notEmpty(p.2), x.2).2, '\n')" for which in ("NOT p.1", "p.1")
+    )
+    both = (
+        f"arrayMap(x -> [({literal(_REASONING)}, {before}), (x.1, {text})],"
+        f" arrayMap(x -> {rendered}, arrayMap(x -> {parts}, {messages})))"
+    )
+    return f"arrayFilter(m -> notEmpty(m.2) OR m.1 NOT IN ('', {literal(_REASONING)}), arrayFlatten({both}))"
 
 
 def _typed(text: str, types: Iterable[str] = ()) -> str:

@@ -103,9 +103,11 @@ _MESSAGES = """## Messages
 4. the text of the best key, as it stands: values that are no messages, broken JSON, the input and output of tools.
 
 System instructions come first in the input. Documents that a retriever or reranker found are the output of its span, with the
-role `document`. The parts of a message are joined by line breaks: texts, reasoning and results of tools as they are, calls of
-tools as `[tool call name] arguments`, images and files as `[image]`, `[file]`. Roles `human`, `ai` and `model` are shown as
-`user` and `assistant`. The previews are the first 200 characters of the last user message and of the last answer.
+role `document`. The parts of a message are joined by line breaks: texts and results of tools as they are, calls of tools as
+`[tool call name] arguments`, images and files as `[image]`, `[file]`. What a model thought (parts of the type `reasoning` or
+`thinking`, `reasoning_content`) comes before its message as one of its own with the role `reasoning`: no user saw it, so no
+analyzer judges it. Roles `human`, `ai`, `model` and `thinking` are shown as `user`, `assistant`, `assistant` and `reasoning`.
+The previews are the first 200 characters of the last user message and of the last answer.
 """
 
 _REST = """## What stays in `attributes`
