@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from analyzers.cost.anomalies import Anomalies, find_anomalies
@@ -60,16 +60,31 @@ def _spent(cost: Point, unpriced: int) -> Spent:
 async def read_anomalies(reader: ProjectReader, span: Range, filters: Mapping[str, str], complete: datetime) -> Anomalies:
     """Whole hours of a range, up to the moment until which data is `complete`, that stand out against the weeks before it.
 
+    An hour in which the whole project sent no span is not judged: it may be free, or nothing arrived.
+
     Raises:
         As `read_points`.
     """
     end = min(span.end, complete)
     room = timedelta(days=reader.bounds.max_range_days) - (span.end - span.start) - HOUR
     start = span.start - max(timedelta(0), min(ANOMALY_HISTORY, room))
-    costs = [(hour.time, hour.usd) for hour in await read_spent(reader, Range(start, span.end), HOUR, filters)]
-    first = complete_hours(costs, span.start, max(end, span.start))
-    boundary = first[0].start if first else span.start
-    return find_anomalies(complete_hours(costs, start, boundary), first)
+    spent, received = await asyncio.gather(
+        read_spent(reader, Range(start, span.end), HOUR, filters), read_points(reader, "spans.count", span, HOUR, {})
+    )
+    costs = [(hour.time, hour.usd) for hour in spent]
+    whole = complete_hours(costs, span.start, max(end, span.start))
+    boundary = whole[0].start if whole else span.start
+    silent = {hour.time for hour in received if not hour.value}
+    judged = [hour for hour in whole if hour.start not in silent]
+    found = find_anomalies(complete_hours(costs, start, boundary), judged)
+    return replace(found, reason=found.reason + _not_judged(len(whole) - len(judged)))
+
+
+def _not_judged(hours: int) -> str:
+    if not hours:
+        return ""
+    what = "1 hour without any span of the project is" if hours == 1 else f"{hours} hours without any span of the project are"
+    return f"; {what} not judged"
 
 
 async def read_budget(

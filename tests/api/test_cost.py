@@ -16,7 +16,7 @@ from schemas.control.core import audit
 from schemas.settings import CostSettings
 from storage.metrics import MetricQuery, read_series
 from tests.api.read_fixtures import NOW, Front, client_of, new_key
-from tests.ingest.spans import ingest_spans
+from tests.ingest.spans import ingest_spans, make_span
 from tests.storage.test_cost_analytics import START as SIX_HOURS_AGO
 from tests.storage.test_cost_analytics import call, long_call
 
@@ -132,6 +132,19 @@ async def test_hours_that_stand_out(priced: Front) -> None:
     assert anomaly["start"] == (first + timedelta(hours=spike)).isoformat()[:19] + ".000Z"
     assert anomaly["expected_usd"] == pytest.approx(0.0035, rel=0.01)
     assert anomaly["cost_usd"] == pytest.approx(31 * 0.0035, rel=0.01)
+
+
+async def test_an_hour_without_any_span_is_not_judged(priced: Front) -> None:
+    """Nothing arrived, which is not a cost of zero; spans of others say that the way in was open, so zero it was."""
+    first = NOW - 5 * DAY
+    minutes = (first - SIX_HOURS_AGO) / timedelta(minutes=1)
+    silent, idle = 4 * 24 + 3, 4 * 24 + 5
+    calls = [call(minutes + 60 * hour + 1, tokens=(1000 + hour % 7, 0, 0, 100)) for hour in range(5 * 24)]
+    calls = [each for hour, each in enumerate(calls) if hour not in (silent, idle)]
+    await keep(priced, *calls, make_span(start=first + timedelta(hours=idle, minutes=1)))
+    body = await priced.get("/v1/cost/anomalies", from_=(NOW - DAY).isoformat(), to=NOW.isoformat())
+    assert [each["start"] for each in body["anomalies"]] == [(first + timedelta(hours=idle)).isoformat()[:19] + ".000Z"]
+    assert body["reason"].endswith("1 hour without any span of the project is not judged")
 
 
 @pytest.fixture
