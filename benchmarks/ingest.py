@@ -103,9 +103,9 @@ def steady(folder: Path, seconds: float, settings: Result) -> Result:
     every_s = SPANS_PER_REQUEST / STEADY_SPANS_PER_S
     bodies, others = (prepare(round(seconds / every_s), seed=seed) for seed in (4, 7))
     with Server(folder, settings) as server:
-        asyncio.run(send_all(server.otlp_port, prepare(20, seed=5), 4))
         # Models are loaded when they meet their first text, which takes seconds once.
-        _until(lambda: all(each["behind"] == 0 for each in server.get("/v1/status")["analyzers"]), "all is analyzed", 180)
+        asyncio.run(send_all(server.otlp_port, prepare(1, seed=5), 1))
+        _until(lambda: all(each["behind"] == 0 for each in server.get("/v1/status")["analyzers"]), "all is analyzed", 300)
         load = asyncio.run(send_steadily(server.otlp_port, bodies, every_s))
         visible = asyncio.run(_visible(server, others, every_s))
     return {
