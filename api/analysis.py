@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from analyzers.drift.looks import DriftLooks
 from analyzers.embedding.embedder import Embedder
 from analyzers.evaluations import EvaluationCollector
 from analyzers.registry import UnknownAnalyzerError, create, register_metrics
-from analyzers.resources import Resources, model_threads
+from analyzers.resources import Resources, analysis_threads, model_process, text_process
 from analyzers.runner import AnalyzerRunner, Committed
 from analyzers.seats import Seats
 from api.base import Base, StartError, open_store
@@ -36,15 +36,17 @@ def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
     settings = base.settings.analysis
     # Threads of its own: reading texts for analyzers does not hold up the queries of people.
     store = open_store(base.settings, ANALYSIS_THREADS, behind=True)
-    threads = model_threads(settings)
-    resources = Resources(settings, store, base.control, threads, Embedder(settings.embedder, threads), base.clock)
+    threads, models, texts = analysis_threads(), model_process(settings), text_process()
+    embedder = Embedder(settings.embedder, models)
+    resources = Resources(settings, store, base.control, threads, models, texts, embedder, base.clock)
     analyzers = [_create(name, resources) for name in dict.fromkeys(settings.analyzers)]
     seats = Seats(base.control, topic(base), base.clock)
     runners = [_runner(base, analyzer, resources, seats, intake.committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
     looks = [_looks(base, resources, intake)] if DRIFT in settings.analyzers else []
     collector = _collector(base, resources, seats, intake.committed)
-    return [Closing(store.close), Closing(_joined(threads)), *closing, *runners, *looks, collector]
+    executors = [Closing(_joined(each)) for each in (threads, models, texts)]
+    return [Closing(store.close), *executors, *closing, *runners, *looks, collector]
 
 
 def register_installed_metrics() -> None:
@@ -143,10 +145,10 @@ async def _ready() -> None:
     """An analyzer needs nothing before its first stretch: models are loaded when there is something to look at."""
 
 
-def _joined(threads: ThreadPoolExecutor) -> Callable[[], Awaitable[None]]:
-    """A model that is at work when the interpreter ends would crash it."""
+def _joined(executor: Executor) -> Callable[[], Awaitable[None]]:
+    """What is at work when the interpreter ends would crash it."""
 
     async def join() -> None:
-        await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
 
     return join

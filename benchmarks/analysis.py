@@ -51,7 +51,9 @@ async def _measure(folder: Path, name: str) -> Result:
     control = ControlDatabase(sqlite_url(folder))
     await control.migrate()
     settings, threads = AnalysisSettings(), ThreadPoolExecutor(1)
-    made = Resources(settings, store, control, threads, Embedder(settings.embedder, threads), lambda: datetime.now(UTC))
+    made = Resources(
+        settings, store, control, threads, threads, threads, Embedder(settings.embedder, threads), lambda: datetime.now(UTC)
+    )
     analyzer = create(name, made)
     await analyzer.analyze(_batch(20, seed=1))
     batch = _batch(SPANS, seed=2)

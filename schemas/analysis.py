@@ -147,7 +147,7 @@ class AnalysisSettings(Section):
     poll_s: Seconds = 5.0
     """How often an analyzer looks for new spans."""
     threads: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Threads on which models run; unset: one less than there are cores."""
+    """Threads of the process in which models run; unset: one less than there are cores."""
     embedder: EmbedderSettings = EmbedderSettings()
     """Sentence embeddings."""
     drift: DriftSettings = DriftSettings()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analyzers.contract import AnalyzerUnavailableError, Batch, Findings, SpanText, TableRows
 from analyzers.drift.sampling import slot_and_rank
-from analyzers.embedding.embedder import ModelUnavailableError
+from analyzers.hosting import ModelUnavailableError
 from analyzers.resources import Resources
 from analyzers.stats.mean_embedding import FEATURES, SEED, FeatureMap, median_distance
 from schemas.drift import PARTS, DriftPart, Slice, bucket_of, floor_to

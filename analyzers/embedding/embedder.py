@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.embedding.cache import EmbeddingCache
-from analyzers.embedding.model import ModelUnavailableError, SentenceModel
+from analyzers.embedding.model import SentenceModel
+from analyzers.hosting import Hosted
 from schemas.analysis import EmbedderSettings
-
-__all__ = ["Embedder", "ModelUnavailableError"]
 
 Row = NDArray[np.float32]
 
 
 class Embedder:
-    """Embeds texts on the pool's threads. Used from one event loop."""
+    """Embeds texts where models run. Used from one event loop."""
 
-    def __init__(self, settings: EmbedderSettings, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: EmbedderSettings, models: Executor) -> None:
         self._settings = settings
-        self._threads = threads
-        self._loading = threading.Lock()
-        self._loaded: SentenceModel | None = None
+        self._model = Hosted(models, SentenceModel, settings)
+        self._dimensions = 0
         self._cache = EmbeddingCache(settings.cache_texts)
         self._under_way: dict[bytes, asyncio.Task[Mapping[bytes, Row]]] = {}
 
@@ -36,22 +32,23 @@ class Embedder:
     def version(self) -> str:
         """Such as `all-MiniLM-L6-v2@1a2b3c4d/bfloat16`: model, weights, precision. Embeddings of two versions never mix.
 
-        Loads the model where `prepare` has not; that takes seconds.
+        Known once `prepare` or `embed` has loaded the model.
         """
-        return self._model().version
+        return self._model.version
 
     @property
     def dimensions(self) -> int:
-        """Length of an embedding. Loads the model where `prepare` has not."""
-        return self._model().dimensions
+        """Length of an embedding; known as `version` is."""
+        return self._dimensions
 
     async def prepare(self) -> None:
-        """Load the model on a thread.
+        """Load the model.
 
         Raises:
             ModelUnavailableError: it cannot be loaded; the message names the fix. Another call tries again.
         """
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._model)
+        if not self._dimensions:
+            self._dimensions = await self._model.call(SentenceModel.width)
 
     async def embed(self, texts: Sequence[str]) -> Row:
         """Embeddings of non-empty `texts`, (len(texts), dimensions), rows of unit length; what has no finite embedding is NaN.
@@ -59,8 +56,8 @@ class Embedder:
         Raises:
             ModelUnavailableError: the model cannot be loaded.
         """
+        await self.prepare()
         if not texts:
-            await self.prepare()
             return np.empty((0, self.dimensions), dtype=np.float32)
         digests = [_digest(text) for text in texts]
         rows = await self._rows(dict(zip(digests, texts, strict=True)))
@@ -92,7 +89,7 @@ class Embedder:
                 self._cache.put(digest, row)
 
     async def _compute(self, texts: Mapping[bytes, str]) -> Mapping[bytes, Row]:
-        # Batch by batch, so that other work on the threads comes between.
+        # Batch by batch, so that other models come between.
         by_length = sorted(texts, key=lambda digest: len(texts[digest]))
         size = self._settings.batch_size
         rows: dict[bytes, Row] = {}
@@ -102,16 +99,7 @@ class Embedder:
         return rows
 
     async def _encode(self, texts: list[str]) -> Row:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: self._model().encode(texts))
-
-    def _model(self) -> SentenceModel:
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = SentenceModel(self._settings)
-                # Half a second of every later collection otherwise, in which no thread runs and nothing is acknowledged.
-                gc.collect()
-                gc.freeze()
-            return self._loaded
+        return await self._model.call(SentenceModel.encode, texts)
 
 
 def _digest(text: str) -> bytes:

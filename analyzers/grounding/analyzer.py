@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import structlog
 
 from analyzers.contract import Batch, Findings, Part, Score, SpanText
-from analyzers.embedding.model import ModelUnavailableError
 from analyzers.grounding.assessment import Assessed, Verdict, assess, score_of
 from analyzers.grounding.cross_encoder import SupportCrossEncoder
 from analyzers.grounding.feedback import NAME, weights_of
 from analyzers.grounding.support import DEFAULT, FEATURES_VERSION
+from analyzers.hosting import Hosted, ModelUnavailableError
 from analyzers.resources import Resources
 from storage.calibrations import Calibration, read_holding
-
-T = TypeVar("T")
 
 _log = structlog.get_logger("analyzers.grounding")
 
@@ -43,7 +40,7 @@ class GroundingAnalyzer:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._settings = resources.settings.grounding
-        self._cross: SupportCrossEncoder | None = None
+        self._cross: Hosted[SupportCrossEncoder] | None = None
         self._embeds = False
         self._models: tuple[str, ...] | None = None
 
@@ -64,38 +61,40 @@ class GroundingAnalyzer:
     async def analyze(self, batch: Batch) -> Findings:
         """A score for each answer: a value, or the reason why there is none."""
         await self._prepare()
-        assessed = await self._with_models(await asyncio.to_thread(self._assessed, batch))
+        answered = [(span, batch.context_of(span)) for span in batch.spans if span.generates]
+        loop, longest = asyncio.get_running_loop(), self._settings.max_context_chars
+        assessed = [await loop.run_in_executor(self._resources.texts, assess, *each, longest) for each in answered]
+        assessed = await self._with_models(assessed)
         held = await self._calibrations(batch.spans)
         return Findings(scores=tuple(self._score(each, held) for each in assessed))
-
-    def _assessed(self, batch: Batch) -> list[Assessed]:
-        longest = self._settings.max_context_chars
-        return [assess(span, batch.context_of(span), longest) for span in batch.spans if span.generates]
 
     async def _prepare(self) -> None:
         """Load the models once. What cannot be loaded is said once and done without until the next start."""
         if self._models is not None:
             return
-        embedder = await self._loaded(self._embedder_version, "words alone are compared")
-        cross = None
-        if self._settings.cross_encoder is not None:
-            cross = await self._loaded(self._load_cross, "answers are scored without it")
-        self._cross, self._embeds = cross, embedder is not None
-        self._models = tuple(version for version in (embedder, cross and cross.version) if version)
+        embedder = await self._loaded(self._embedder_version(), "words alone are compared")
+        cross = await self._loaded(self._cross_version(), "answers are scored without it")
+        self._embeds = embedder is not None
+        self._models = tuple(version for version in (embedder, cross) if version)
 
-    async def _loaded(self, load: Callable[[], T], instead: str) -> T | None:
+    async def _loaded(self, version: Awaitable[str | None], instead: str) -> str | None:
         try:
-            return await self._on_thread(load)
+            return await version
         except ModelUnavailableError as error:
             _log.error("grounding.model_unavailable", error=str(error), instead=instead)
             return None
 
-    def _embedder_version(self) -> str:
+    async def _embedder_version(self) -> str:
+        await self._resources.embedder.prepare()
         return self._resources.embedder.version
 
-    def _load_cross(self) -> SupportCrossEncoder:
-        assert self._settings.cross_encoder is not None
-        return SupportCrossEncoder(self._settings.cross_encoder)
+    async def _cross_version(self) -> str | None:
+        if self._settings.cross_encoder is None:
+            return None
+        cross = Hosted(self._resources.models, SupportCrossEncoder, self._settings.cross_encoder)
+        version = await cross.loaded()
+        self._cross = cross
+        return version
 
     async def _with_models(self, assessed: Sequence[Assessed]) -> list[Assessed]:
         sentences = [each for answer in assessed for each in answer.measured]
@@ -119,10 +118,9 @@ class GroundingAnalyzer:
         return [float(cosine) if np.isfinite(cosine) else None for cosine in cosines]
 
     async def _crossed(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
-        cross = self._cross
-        if cross is None:
+        if self._cross is None:
             return [None] * len(pairs)
-        found = await self._on_thread(lambda: cross.support(pairs))
+        found = await self._cross.call(SupportCrossEncoder.support, pairs)
         return [float(chance) if np.isfinite(chance) else None for chance in found]
 
     async def _calibrations(self, spans: Sequence[SpanText]) -> Mapping[tuple[str, str], Calibration]:
@@ -137,6 +135,3 @@ class GroundingAnalyzer:
         if calibration is None or found is None:
             return Verdict(DEFAULT, self._settings.threshold, self.base)
         return Verdict(*found, scorer=f"{self.base}+{calibration.id}")
-
-    async def _on_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._resources.threads, work)

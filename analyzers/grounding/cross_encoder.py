@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.embedding.model import INSTALL, LOADING_ERRORS, ModelUnavailableError, weights_digest
+from analyzers.embedding.model import INSTALL, LOADING_ERRORS, weights_digest
+from analyzers.hosting import ModelUnavailableError, torch_threads
 
 MAX_TOKENS = 512
 ENTAILMENT = ("entailment", "entail", "supported", "consistent")
@@ -50,7 +51,7 @@ def _load(model: str) -> Any:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise ModelUnavailableError(f"the package {error.name} is not installed: {INSTALL}") from error
-    torch.set_num_threads(1)
+    torch.set_num_threads(torch_threads())
     try:
         return CrossEncoder(model, max_length=MAX_TOKENS, local_files_only=Path(model).is_dir())
     except LOADING_ERRORS as error:

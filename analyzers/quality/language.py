@@ -70,11 +70,6 @@ def _classify(sample: str) -> tuple[str, float]:
     return str(code), float(confidence)
 
 
-def load_languages() -> None:
-    """Load the model (about a second), so that the first text need not wait for it."""
-    _identifier()
-
-
 def find_language(text: str) -> Verdict:
     """The language as an ISO 639 code in `label`, its confidence (0..1) as the value.
 

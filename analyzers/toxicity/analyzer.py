@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from analyzers.contract import AnalyzerUnavailableError, Batch, Findings, Part, Score, SpanText
-from analyzers.embedding.embedder import Embedder, ModelUnavailableError
+from analyzers.embedding.embedder import Embedder
 from analyzers.embedding.windows import Window, windows
+from analyzers.hosting import Hosted, ModelUnavailableError
 from analyzers.quality.language import find_language
 from analyzers.resources import Resources
 from analyzers.toxicity.detoxify import DetoxifyModel
@@ -37,7 +38,8 @@ LAST_LATIN = "\u024f"
 PARTS: tuple[Part, ...] = ("prompt", "completion")
 
 _log = structlog.get_logger("analyzers.toxicity")
-T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def create(resources: Resources) -> LoadedWhenNeeded:
@@ -68,29 +70,31 @@ class LoadedWhenNeeded:
         """
         if self._loaded is None:
             try:
-                running = asyncio.get_running_loop()
-                self._loaded = await running.run_in_executor(self._resources.threads, load, self._resources)
+                self._loaded = await load(self._resources)
             except ModelUnavailableError as error:
                 raise AnalyzerUnavailableError(str(error)) from error
         return await self._loaded.analyze(batch)
 
 
-def load(resources: Resources) -> ToxicityAnalyzer:
+async def load(resources: Resources) -> ToxicityAnalyzer:
     """The analyzer with its models, which takes seconds.
 
     Raises:
         ModelUnavailableError: the embeddings that the screen reads cannot be had.
     """
     settings = resources.settings.toxicity
-    screen = load_screen()
-    return ToxicityAnalyzer(settings, screen, _embedder(resources, screen), _big_model(settings), resources.threads)
+    screen = await asyncio.to_thread(load_screen)
+    embedder = await _embedder(resources, screen)
+    return ToxicityAnalyzer(settings, screen, embedder, await _big_model(settings, resources.models), resources.texts)
 
 
-def _embedder(resources: Resources, screen: Screen) -> Embedder:
+async def _embedder(resources: Resources, screen: Screen) -> Embedder:
     """The shared embedder where the screen can read it, else one of its own beside it."""
+    await resources.embedder.prepare()
     if screen.reads(resources.embedder.version):
         return resources.embedder
-    own = Embedder(EmbedderSettings(device=resources.settings.embedder.device), resources.threads)
+    own = Embedder(EmbedderSettings(device=resources.settings.embedder.device), resources.models)
+    await own.prepare()
     if not screen.reads(own.version):
         raise ModelUnavailableError(
             f"the toxicity screen was trained on {screen.embedder}, but {own.version} is installed: "
@@ -100,11 +104,12 @@ def _embedder(resources: Resources, screen: Screen) -> Embedder:
     return own
 
 
-def _big_model(settings: ToxicitySettings) -> DetoxifyModel | None:
+async def _big_model(settings: ToxicitySettings, models: Executor) -> Hosted[DetoxifyModel] | None:
     if settings.model == "none":
         return None
+    model = Hosted(models, DetoxifyModel, settings)
     try:
-        return DetoxifyModel(settings)
+        await model.loaded()
     except ModelUnavailableError as error:
         _log.error(
             "detoxify_unavailable",
@@ -112,6 +117,7 @@ def _big_model(settings: ToxicitySettings) -> DetoxifyModel | None:
             fallback="toxicity-screen",
         )
         return None
+    return model
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,14 @@ class ToxicityAnalyzer:
         settings: ToxicitySettings,
         screen: Screen,
         embedder: Embedder,
-        big_model: DetoxifyModel | None,
-        threads: ThreadPoolExecutor,
+        big_model: Hosted[DetoxifyModel] | None,
+        texts: Executor,
     ) -> None:
         self._settings = settings
         self._screen = screen
         self._embedder = embedder
         self._big_model = big_model
-        self._threads = threads
+        self._texts = texts
         self._reads_any_language = big_model is not None and settings.model == "multilingual"
         self.scorer = _scorer(settings, screen, embedder.version, big_model.version if big_model else "")
         self.version = self.scorer
@@ -151,9 +157,9 @@ class ToxicityAnalyzer:
         return Findings(scores=tuple(self._score(span, part, judgements[text]) for span, part, text in parts))
 
     async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
-        read = await asyncio.to_thread(lambda: {text: _read(text) for text in texts})
+        read = await self._apart(read_texts, texts)
         pieces = list(dict.fromkeys(piece for reading in read.values() for _, piece in reading.windows))
-        unread = await asyncio.to_thread(lambda: {piece: why for piece in pieces if (why := _why_unread(piece))})
+        unread = await self._apart(unread_pieces, pieces)
         screened = await self._screened([piece for piece in pieces if piece not in unread])
         screened |= dict.fromkeys(unread, math.nan)
         asked = pieces if self._reads_any_language else [piece for piece in pieces if piece not in unread]
@@ -164,18 +170,18 @@ class ToxicityAnalyzer:
         if not pieces:
             return {}
         embeddings = await self._embedder.embed(pieces)
-        found = await asyncio.to_thread(lambda: self._screen.probabilities(pieces, embeddings).tolist())
-        return dict(zip(pieces, found, strict=True))
+        found = await self._apart(self._screen.probabilities, pieces, embeddings)
+        return dict(zip(pieces, found.tolist(), strict=True))
 
     async def _asked(self, doubtful: list[str]) -> Mapping[str, Mapping[str, float]]:
-        """The big model's classes, batch by batch, so that other work on the threads comes between."""
+        """The big model's classes, batch by batch, so that other models come between."""
         model, size = self._big_model, self._settings.batch_size
         if model is None:
             return {}
         found: dict[str, Mapping[str, float]] = {}
         by_length = sorted(doubtful, key=len)
         for start in range(0, len(by_length), size):
-            found.update(await self._on_thread(_asking(model, by_length[start : start + size])))
+            found.update(await model.call(DetoxifyModel.by_class, by_length[start : start + size]))
         return found
 
     def _verdict(
@@ -209,20 +215,22 @@ class ToxicityAnalyzer:
             scorer=self.scorer,
         )
 
-    async def _on_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _asking(model: DetoxifyModel, texts: list[str]) -> Callable[[], dict[str, Mapping[str, float]]]:
-    def ask() -> dict[str, Mapping[str, float]]:
-        rows = model.probabilities(texts)
-        return {text: dict(zip(model.classes, row.tolist(), strict=True)) for text, row in zip(texts, rows, strict=True)}
-
-    return ask
+    async def _apart(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.wrap_future(self._texts.submit(work, *args, **kwargs))
 
 
 def _parts(span: SpanText) -> list[tuple[Part, str]]:
     return [(part, text) for part in PARTS if (text := span.text_of(part)).strip()]
+
+
+def read_texts(texts: Sequence[str]) -> dict[str, Reading]:
+    """What there is to judge of each text."""
+    return {text: _read(text) for text in texts}
+
+
+def unread_pieces(pieces: Sequence[str]) -> dict[str, Unread]:
+    """Why the screen cannot read some of them."""
+    return {piece: why for piece in pieces if (why := _why_unread(piece))}
 
 
 def _read(text: str) -> Reading:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzers.embedding.model import ModelUnavailableError
+from analyzers.hosting import ModelUnavailableError
 from schemas.analysis import ToxicitySettings
 
 

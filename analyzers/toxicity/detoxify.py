@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.embedding.model import INSTALL, LOADING_ERRORS, ModelUnavailableError
+from analyzers.embedding.model import INSTALL, LOADING_ERRORS
+from analyzers.hosting import ModelUnavailableError, torch_threads
 from analyzers.text import legible
 from analyzers.toxicity.checkpoint import Checkpoint, verified_checkpoint
 from schemas.analysis import ToxicitySettings
@@ -23,7 +24,7 @@ _CLASS_NAMES = {"toxic": "toxicity", "identity_hate": "identity_attack", "severe
 
 
 class DetoxifyModel:
-    """A loaded model. Safe to call from several threads."""
+    """A loaded model."""
 
     def __init__(self, settings: ToxicitySettings) -> None:
         """Verify, then load.
@@ -37,7 +38,7 @@ class DetoxifyModel:
         except ImportError as error:
             raise ModelUnavailableError(f"Detoxify needs {error.name or 'a package'}, not installed: {INSTALL}") from error
         del detoxify
-        torch.set_num_threads(1)
+        torch.set_num_threads(torch_threads())
         checkpoint = verified_checkpoint(settings)
         self._batch_size = settings.batch_size
         self._device = _device(settings.device)
@@ -45,6 +46,11 @@ class DetoxifyModel:
         _place(self._model, self._device)
         self._max_tokens = min(LONGEST_TOKENS, self._model.config.max_position_embeddings - POSITIONS_BEFORE_TEXT)
         self.version = f"detoxify-{settings.model}@{checkpoint.sha256[:8]}"
+
+    def by_class(self, texts: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The probability of each class for each text."""
+        rows = self.probabilities(texts)
+        return {text: dict(zip(self.classes, row.tolist(), strict=True)) for text, row in zip(texts, rows, strict=True)}
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probability of each of `classes`, (len(texts), len(classes)). What exceeds the model's length is cut off."""

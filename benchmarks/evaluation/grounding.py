@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.contract import Context, Message, SpanText
-from analyzers.embedding.embedder import Embedder, ModelUnavailableError
+from analyzers.embedding.embedder import Embedder
 from analyzers.grounding.assessment import Assessed, assess
 from analyzers.grounding.calibration import Labelled, auroc, balanced_accuracy, fit_weights, said_by_default
 from analyzers.grounding.passages import Passages
 from analyzers.grounding.support import DEFAULT, Weights
 from analyzers.grounding.terms import Analysed
+from analyzers.hosting import ModelUnavailableError
 from benchmarks.evaluation.row import Row
 from schemas.analysis import EmbedderSettings, GroundingSettings
 

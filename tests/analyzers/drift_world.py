@@ -78,7 +78,8 @@ class DriftWorld:
     def new_analyzer(self) -> DriftAnalyzer:
         """As after a restart."""
         settings = AnalysisSettings(drift=self.settings)
-        return create(Resources(settings, self.store, self.control, self.threads, self.model, lambda: self.now))
+        threads = self.threads
+        return create(Resources(settings, self.store, self.control, threads, threads, threads, self.model, lambda: self.now))
 
     def new_looks(self) -> DriftLooks:
         """As after a restart."""

@@ -37,7 +37,8 @@ async def resources(store: ClickHouseStore, tmp_path: Path) -> AsyncIterator[Res
     await control.migrate()
     settings = AnalysisSettings()
     with ThreadPoolExecutor(1) as threads:
-        yield Resources(settings, store, control, threads, Embedder(settings.embedder, threads), lambda: START)
+        embedder = Embedder(settings.embedder, threads)
+        yield Resources(settings, store, control, threads, threads, threads, embedder, lambda: START)
     await control.close()
 
 
@@ -103,7 +104,7 @@ async def test_odd_texts(resources: Resources) -> None:
 
 
 async def test_without_a_model_the_batch_waits(resources: Resources, tmp_path: Path) -> None:
-    missing = Embedder(EmbedderSettings(model=str(tmp_path / "nothing")), resources.threads)
+    missing = Embedder(EmbedderSettings(model=str(tmp_path / "nothing")), resources.models)
     with pytest.raises(AnalyzerUnavailableError, match="nothing"):
         await create(replace(resources, embedder=missing)).analyze(Batch((CHAT,), {}, 0, 0))
 

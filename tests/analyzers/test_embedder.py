@@ -6,8 +6,9 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analyzers.embedding.embedder import Embedder, ModelUnavailableError
+from analyzers.embedding.embedder import Embedder
 from analyzers.embedding.model import MAX_WINDOWS, SentenceModel
+from analyzers.hosting import ModelUnavailableError
 from schemas.analysis import EmbedderSettings
 
 pytest.importorskip("sentence_transformers", reason='pip install "tracewarden[models]"')
@@ -41,24 +43,26 @@ def model() -> SentenceModel:
     return SentenceModel(FLOAT32)
 
 
-class CountingModel:
-    """A loaded model that remembers what it was asked."""
+@dataclass
+class Counting:
+    """What a loaded model was asked."""
 
-    def __init__(self, model: SentenceModel) -> None:
-        self.model = model
-        self.asked: list[list[str]] = []
-        self.version = model.version
-        self.dimensions = model.dimensions
-
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        self.asked.append(texts)
-        return self.model.encode(texts)
+    asked: list[list[str]] = field(default_factory=list)
 
 
 @pytest.fixture
-def counting(model: SentenceModel, monkeypatch: pytest.MonkeyPatch) -> CountingModel:
-    counting = CountingModel(model)
-    monkeypatch.setattr("analyzers.embedding.embedder.SentenceModel", lambda settings: counting)
+def counting(model: SentenceModel, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    counting = Counting()
+
+    class CountingModel(SentenceModel):
+        def __init__(self, settings: EmbedderSettings) -> None:
+            self.__dict__.update(model.__dict__)
+
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            counting.asked.append(list(texts))
+            return super().encode(texts)
+
+    monkeypatch.setattr("analyzers.embedding.embedder.SentenceModel", CountingModel)
     return counting
 
 
@@ -92,7 +96,7 @@ async def test_rows_are_of_unit_length_and_in_order(threads: ThreadPoolExecutor,
     assert embedder.version.endswith("/float32")
 
 
-async def test_identical_texts_are_computed_once(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_identical_texts_are_computed_once(threads: ThreadPoolExecutor, counting: Counting) -> None:
     embedder = Embedder(FLOAT32, threads)
     rows = await embedder.embed(["same", "same", "other", "same"])
     assert sorted(text for texts in counting.asked for text in texts) == ["other", "same"]
@@ -103,14 +107,14 @@ async def test_identical_texts_are_computed_once(threads: ThreadPoolExecutor, co
     assert (again == rows[[2, 0]]).all()
 
 
-async def test_two_analyzers_at_once_share_the_work(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_two_analyzers_at_once_share_the_work(threads: ThreadPoolExecutor, counting: Counting) -> None:
     embedder = Embedder(FLOAT32, threads)
     first, second = await asyncio.gather(embedder.embed(["a", "b"]), embedder.embed(["b", "c", "a"]))
     assert sorted(text for texts in counting.asked for text in texts) == ["a", "b", "c"]
     assert (first == second[[2, 0]]).all()
 
 
-async def test_who_gives_up_does_not_take_others_along(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_who_gives_up_does_not_take_others_along(threads: ThreadPoolExecutor, counting: Counting) -> None:
     embedder = Embedder(FLOAT32, threads)
     leaving = asyncio.ensure_future(embedder.embed(["a"]))
     staying = asyncio.ensure_future(embedder.embed(["a"]))
@@ -119,7 +123,7 @@ async def test_who_gives_up_does_not_take_others_along(threads: ThreadPoolExecut
     assert (await staying).shape == (1, 384)
 
 
-async def test_the_cache_is_bounded(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_the_cache_is_bounded(threads: ThreadPoolExecutor, counting: Counting) -> None:
     embedder = Embedder(FLOAT32.model_copy(update={"cache_texts": 2}), threads)
     await embedder.embed(["a"])
     await embedder.embed(["b"])
@@ -131,14 +135,14 @@ async def test_the_cache_is_bounded(threads: ThreadPoolExecutor, counting: Count
     assert counting.asked == [["a"], ["b"], ["c"], ["b"]]
 
 
-async def test_batches_hold_similar_lengths(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_batches_hold_similar_lengths(threads: ThreadPoolExecutor, counting: Counting) -> None:
     embedder = Embedder(FLOAT32.model_copy(update={"batch_size": 2}), threads)
     await embedder.embed(["a long sentence about nothing at all", "b", "another sentence of some length here", "c"])
     assert [len(texts) for texts in counting.asked] == [2, 2]
     assert sorted(counting.asked[0]) == ["b", "c"]
 
 
-async def test_no_texts(threads: ThreadPoolExecutor, counting: CountingModel) -> None:
+async def test_no_texts(threads: ThreadPoolExecutor, counting: Counting) -> None:
     assert (await Embedder(FLOAT32, threads).embed([])).shape == (0, 384)
 
 
@@ -194,7 +198,7 @@ async def test_a_missing_model_names_the_fix(threads: ThreadPoolExecutor, tmp_pa
 async def test_missing_packages_name_the_fix(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ModelUnavailableError, match=r'pip install "tracewarden\[models\]"'):
-        await Embedder(FLOAT32, threads).embed(["text"])
+        await Embedder(FLOAT32.model_copy(update={"cache_texts": 3}), threads).embed(["text"])
 
 
 def test_importing_does_not_import_torch() -> None:

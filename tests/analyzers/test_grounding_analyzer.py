@@ -40,7 +40,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def resources(store: ClickHouseStore, control: ControlDatabase, threads: ThreadPoolExecutor) -> Resources:
     """Resources without an embedder, which is how most of this works."""
-    return Resources(AnalysisSettings(), store, control, threads, Embedder(NO_MODEL, threads), lambda: NOW)
+    return Resources(AnalysisSettings(), store, control, threads, threads, threads, Embedder(NO_MODEL, threads), lambda: NOW)
 
 
 def batch_of(answers: Sequence[str], service: str = "shop") -> Batch:

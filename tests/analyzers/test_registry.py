@@ -46,7 +46,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.fixture
 async def resources(store: ClickHouseStore, control: ControlDatabase) -> Resources:
     threads = ThreadPoolExecutor(1)
-    return Resources(AnalysisSettings(), store, control, threads, Embedder(EmbedderSettings(), threads), lambda: NOW)
+    embedder = Embedder(EmbedderSettings(), threads)
+    return Resources(AnalysisSettings(), store, control, threads, threads, threads, embedder, lambda: NOW)
 
 
 async def test_the_example_runs_as_an_installed_package(installed: None, resources: Resources) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
-from numpy.typing import NDArray
 
 from analyzers.contract import AnalyzerUnavailableError, Batch, Message, Part, Score, SpanText
 from analyzers.embedding.embedder import Embedder
+from analyzers.hosting import Hosted
 from analyzers.resources import Resources
 from analyzers.toxicity.analyzer import MAX_WINDOWS, WINDOW_CHARS, LoadedWhenNeeded, ToxicityAnalyzer, create
 from analyzers.toxicity.detoxify import DetoxifyModel
@@ -55,18 +55,17 @@ def span(prompt: str = "", completion: str = "", operation: str = "chat", number
     )
 
 
-class AskedModel:
+class AskedModel(Hosted[DetoxifyModel]):
     """Detoxify on a tiny checkpoint, remembering what it was asked."""
 
-    def __init__(self, model: DetoxifyModel) -> None:
-        self.model = model
-        self.classes = model.classes
-        self.version = model.version
+    def __init__(self, threads: ThreadPoolExecutor, settings: ToxicitySettings) -> None:
+        super().__init__(threads, DetoxifyModel, settings)
         self.asked: list[str] = []
 
-    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        self.asked += texts
-        return self.model.probabilities(texts)
+    async def call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+        for texts in args:
+            self.asked.extend(texts)
+        return await super().call(method, *args, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +80,10 @@ def screen() -> Screen:
 
 
 @pytest.fixture
-def embedder(threads: ThreadPoolExecutor) -> Embedder:
-    return Embedder(EmbedderSettings(device="cpu"), threads)
+async def embedder(threads: ThreadPoolExecutor) -> Embedder:
+    made = Embedder(EmbedderSettings(device="cpu"), threads)
+    await made.prepare()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -230,12 +231,13 @@ async def test_an_embedding_without_numbers_abstains(screen: Screen, embedder: E
     assert (score.value, score.flagged, score.reason) == (None, None, "not-a-number")
 
 
-def cascade(
+async def cascade(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, **settings: Any
 ) -> tuple[ToxicityAnalyzer, AskedModel]:
     chosen = tiny.settings(**settings)
-    model = AskedModel(DetoxifyModel(chosen))
-    return ToxicityAnalyzer(chosen, screen, embedder, model, threads), model  # type: ignore[arg-type]  # counts its calls
+    model = AskedModel(threads, chosen)
+    await model.loaded()
+    return ToxicityAnalyzer(chosen, screen, embedder, model, threads), model
 
 
 async def test_only_what_the_screen_doubts_goes_to_the_big_model(
@@ -244,17 +246,14 @@ async def test_only_what_the_screen_doubts_goes_to_the_big_model(
     texts = [KIND, ATTACK, *TOXIC, *HARMLESS["reports"]]
     by_screen = dict(zip(texts, await values(alone, texts), strict=True))
     low, high = sorted(by_screen.values())[3], sorted(by_screen.values())[-3]
-    analyzer, model = cascade(screen, embedder, threads, tiny, doubt=(low, high))
+    analyzer, model = await cascade(screen, embedder, threads, tiny, doubt=(low, high))
     found = await scores(analyzer, *(span(text, number=index + 1) for index, text in enumerate(texts)))
     doubted = {text for text, value in by_screen.items() if low <= value <= high}
     assert sorted(model.asked) == sorted(doubted), "each once"
     assert 0 < len(doubted) < len(set(texts))
     for score in found:
-        expected = (
-            model.model.probabilities([score.span.prompt])[0, 0]
-            if score.span.prompt in doubted
-            else by_screen[score.span.prompt]
-        )
+        asked = await model.call(DetoxifyModel.by_class, [score.span.prompt])
+        expected = asked[score.span.prompt]["toxicity"] if score.span.prompt in doubted else by_screen[score.span.prompt]
         assert score.value == pytest.approx(expected, abs=1e-3)
         assert score.evidence[0]["by"] == ("detoxify" if score.span.prompt in doubted else "screen")
 
@@ -265,7 +264,7 @@ async def test_only_what_the_screen_doubts_goes_to_the_big_model(
 async def test_multilingual_reads_any_script_and_language(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, text: str
 ) -> None:
-    analyzer, model = cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
+    analyzer, model = await cascade(screen, embedder, threads, tiny, model="multilingual", doubt=(0.5, 0.5))
     (score,) = await scores(analyzer, span(text))
     assert model.asked == [text]
     assert score.value is not None
@@ -275,7 +274,7 @@ async def test_multilingual_reads_any_script_and_language(
 async def test_what_nobody_can_read_is_not_asked_about(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint
 ) -> None:
-    analyzer, model = cascade(screen, embedder, threads, tiny, doubt=(0.0, 1.0))
+    analyzer, model = await cascade(screen, embedder, threads, tiny, doubt=(0.0, 1.0))
     foreign, kind = await scores(analyzer, span("Ты глупый дурак, убирайся отсюда"), span(KIND, number=2))
     assert (foreign.reason, kind.reason) == ("script", "")
     assert model.asked == [KIND]
@@ -284,7 +283,7 @@ async def test_what_nobody_can_read_is_not_asked_about(
 async def test_every_score_names_its_scorer(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, alone: ToxicityAnalyzer
 ) -> None:
-    analyzer, model = cascade(screen, embedder, threads, tiny)
+    analyzer, model = await cascade(screen, embedder, threads, tiny)
     (by_screen,), (by_both,) = await scores(alone, span(KIND)), await scores(analyzer, span(KIND))
     assert by_screen.scorer.startswith("toxicity-screen@")
     assert by_both.scorer.startswith(f"{model.version}+screen-")
@@ -292,17 +291,17 @@ async def test_every_score_names_its_scorer(
 
 
 @pytest.mark.parametrize("change", [{"threshold": 0.6}, {"doubt": (0.2, 0.9)}])
-def test_the_version_changes_with_what_changes_scores(
+async def test_the_version_changes_with_what_changes_scores(
     screen: Screen, embedder: Embedder, threads: ThreadPoolExecutor, tiny: TinyCheckpoint, change: dict[str, Any]
 ) -> None:
-    one, _ = cascade(screen, embedder, threads, tiny)
-    other, _ = cascade(screen, embedder, threads, tiny, **change)
+    one, _ = await cascade(screen, embedder, threads, tiny)
+    other, _ = await cascade(screen, embedder, threads, tiny, **change)
     assert one.version != other.version
 
 
 def resources(settings: ToxicitySettings, embedder: Embedder, threads: ThreadPoolExecutor) -> Resources:
     analysis = AnalysisSettings(toxicity=settings)
-    return Resources(analysis, None, None, threads, embedder, lambda: T0)  # type: ignore[arg-type]  # it needs no stores
+    return Resources(analysis, None, None, threads, threads, threads, embedder, lambda: T0)  # type: ignore[arg-type]  # it needs no stores
 
 
 async def test_without_detoxify_it_says_so_once_and_falls_back(

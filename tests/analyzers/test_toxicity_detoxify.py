@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from analyzers.embedding.model import ModelUnavailableError
+from analyzers.hosting import ModelUnavailableError
 from analyzers.toxicity.detoxify import DetoxifyModel
 from schemas.analysis import ToxicitySettings
 from tests.analyzers.tiny_detoxify import ORIGINAL, UNBIASED, TinyCheckpoint, bert_checkpoint, roberta_checkpoint
