@@ -32,6 +32,8 @@ from ingest.messages import Message, answer_of, finish_reasons_of, messages_of
 
 SCOPE = "litellm"
 REDACTED = "redacted-by-litellm"
+_NOBODY = "default_user_id"
+"""Whom LiteLLM names where a call is made with the proxy's own key."""
 
 _OPERATIONS: Mapping[str, str] = {
     "completion": "chat",
@@ -78,7 +80,7 @@ _PARAMETERS: Mapping[str, str] = {
 _KEPT = ("call_type", "response_cost", "cost_breakdown", "cache_hit", "saved_cache_cost", "model_id", "model_group", "api_base")
 _KEPT_METADATA = (
     *("user_api_key_hash", "user_api_key_alias", "user_api_key_team_id", "user_api_key_team_alias", "user_api_key_org_id"),
-    *("user_api_key_user_id", "spend_logs_metadata", "requester_metadata", "applied_guardrails"),
+    *("user_api_key_user_id", "spend_logs_metadata", "applied_guardrails"),
 )
 """What stays as `litellm.<name>`. The address and e-mail of who asked do not, nor headers, price maps and stack traces."""
 
@@ -100,7 +102,7 @@ def _span(event: dict[str, Any]) -> Converted:
     attributes = _attributes(event, given, identity, failed=failed)
     operation, model = attributes["gen_ai.operation.name"], attributes["gen_ai.request.model"]
     span = Span(
-        trace_id=_trace_id(event, identity),
+        trace_id=_trace_id(event, given, identity),
         span_id=_span_id(event, identity, failed=failed),
         name=f"{operation or _text(event.get('call_type')) or 'call'} {model}".strip(),
         kind=Span.SPAN_KIND_CLIENT,
@@ -127,25 +129,28 @@ def _identity(event: Mapping[str, Any]) -> str:
 
 class _Given:
     """What operators and callers say about a call beside LiteLLM's own fields: in its metadata, the request's, that of the
-    spend logs, that of the virtual key, or as a tag `name:value`; the first of these that has a name wins."""
+    spend logs, that of the virtual key, or as a tag `name:value`; the first of these that has a name wins.
+
+    Attributes:
+        metadata: LiteLLM's own.
+        tags: all tags, as they came.
+        session: the id of the conversation.
+    """
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self.metadata = _object(event.get("metadata"))
-        inner = ("requester_metadata", "spend_logs_metadata", "user_api_key_auth_metadata")
-        self._places = (self.metadata, *(_object(self.metadata.get(name)) for name in inner))
         tags = event.get("request_tags")
-        self._tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        self.tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        parted = (tag.partition(":") for tag in reversed(self.tags))
+        inner = ("requester_metadata", "spend_logs_metadata", "user_api_key_auth_metadata")
+        places = (self.metadata, *(_object(self.metadata.get(name)) for name in inner))
+        named = {name.strip(): value.strip() for name, _, value in parted}
+        self._places = [place for place in (*places, named) if place]
+        self.session = _text(event.get("session_id")) or self.text("session_id") or self.text("litellm_session_id")
 
     def text(self, name: str) -> str:
         """The text under a name; empty where nobody gave it."""
-        places = (_text(place.get(name)) for place in self._places)
-        tags = (tag.partition(":")[2].strip() for tag in self._tags if tag.partition(":")[0].strip() == name)
-        return next((text for text in (*places, *tags) if text), "")
-
-    @property
-    def tags(self) -> list[str]:
-        """All tags, as they came."""
-        return self._tags
+        return next((text for text in (_text(place.get(name)) for place in self._places) if text), "")
 
 
 def _attributes(event: Mapping[str, Any], given: _Given, identity: str, *, failed: bool) -> dict[str, Any]:
@@ -157,14 +162,14 @@ def _attributes(event: Mapping[str, Any], given: _Given, identity: str, *, faile
         "gen_ai.operation.name": _operation(call_type),
         "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
         "gen_ai.request.model": _text(event.get("model")).removeprefix(f"{provider}/"),
-        "gen_ai.response.model": _text(response.get("model")).removeprefix(f"{provider}/"),
+        "gen_ai.response.model": _answering_model(event).removeprefix(f"{provider}/"),
         # An answer out of the gateway's own cache is not the response that it repeats, and nobody is paid for it again.
         "litellm.response_id" if local else "gen_ai.response.id": _text(response.get("id")),
         **usage_of(event, prefix="litellm.usage." if local else "gen_ai.usage.", failed=failed),
         "gen_ai.response.time_to_first_chunk": _time_to_first_token(event),
         **(_tool_texts(event, given) if _operation(call_type) == "execute_tool" else _texts(event)),
-        "gen_ai.conversation.id": given.text("session_id") or given.text("litellm_session_id") or _text(event.get("trace_id")),
-        "user.id": _text(event.get("end_user")) or given.text("user_api_key_end_user_id") or given.text("user_api_key_user_id"),
+        "gen_ai.conversation.id": given.session or _text(event.get("trace_id")),
+        "user.id": _user(event, given),
         "gen_ai.prompt.name": _text(_object(given.metadata.get("prompt_management_metadata")).get("prompt_id")),
         "tracewarden.target": given.text("tracewarden.target"),
         "tracewarden.release": given.text("tracewarden.release"),
@@ -172,10 +177,31 @@ def _attributes(event: Mapping[str, Any], given: _Given, identity: str, *, faile
         "gen_ai.request.stream": event.get("stream"),
         **_parameters(_object(event.get("model_parameters"))),
         "litellm.id": identity,
+        "litellm.call_id": event.get("litellm_call_id"),
         "litellm.request_tags": given.tags or None,
         **{f"litellm.{name}": event.get(name) for name in _KEPT},
         **{f"litellm.{name}": given.metadata.get(name) for name in _KEPT_METADATA},
+        "litellm.requester_metadata": _without_headers(given.metadata.get("requester_metadata")),
     }
+
+
+def _answering_model(event: Mapping[str, Any]) -> str:
+    """The proxy puts the name that was asked for in the place of the model; then LiteLLM's price map knows which it was."""
+    model = _text(_object(event.get("response")).get("model"))
+    if not model or model != event.get("model_group"):
+        return model
+    mapped = _object(event.get("model_map_information"))
+    return _text(mapped.get("model_map_key")) if mapped.get("model_map_value") else ""
+
+
+def _user(event: Mapping[str, Any], given: _Given) -> str:
+    found = (_text(event.get("end_user")), given.text("user_api_key_end_user_id"), given.text("user_api_key_user_id"))
+    return next((user for user in found if user not in ("", _NOBODY)), "")
+
+
+def _without_headers(requested: object) -> object:
+    """The proxy adds the headers of the request to what the caller sent as metadata."""
+    return {name: value for name, value in _object(requested).items() if name != "headers"}
 
 
 def _operation(call_type: str) -> str:
@@ -234,8 +260,10 @@ def _time_to_first_token(event: Mapping[str, Any]) -> float | None:
     return (first - start) / 1e9 if event.get("stream") is True and first >= start > 0 else None
 
 
-def _trace_id(event: Mapping[str, Any], identity: str) -> bytes:
+def _trace_id(event: Mapping[str, Any], given: _Given, identity: str) -> bytes:
+    """LiteLLM writes a session's id in the place of the trace's; a trace is one request, so then every call is its own."""
     trace = _text(event.get("trace_id"))
+    trace = "" if trace == given.session else trace
     return trace_id_of(trace) or derived(TRACE_ID_BYTES, "litellm", "trace", trace or identity)
 
 

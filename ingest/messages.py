@@ -74,7 +74,7 @@ def _parts_of(message: Mapping[str, Any], role: str) -> Iterable[Part]:
     if isinstance(message.get("parts"), list):
         yield from (part for part in message["parts"] if isinstance(part, dict))
         return
-    if message.get("type") in _ROLES:
+    if str(message.get("type")) in _ROLES:
         yield from _part(message)
         return
     if isinstance(message.get("reasoning_content"), str) and message["reasoning_content"]:

@@ -69,7 +69,11 @@ def test_a_call_becomes_a_span() -> None:
 
 
 def test_addresses_of_people_and_machines_do_not_travel() -> None:
-    sent = decode(as_array(event())).request.SerializeToString()
+    requested = {"topic": "parcels", "headers": {"user-agent": "shop/1.2"}}
+    metadata = event()["metadata"] | {"requester_metadata": requested}
+    sent = decode(as_array(event(metadata=metadata))).request.SerializeToString()
+    assert b"parcels" in sent
+    assert b"shop/1.2" not in sent
     assert b"192.0.2.7" not in sent
     assert b"owner@shop.example" not in sent
 
@@ -219,6 +223,21 @@ def test_providers_and_models(provider: str, model: str, expected: tuple[str, st
 
 
 @pytest.mark.parametrize(
+    ("answered", "mapped", "model"),
+    [
+        ("gpt-4o-2024-08-06", {"model_map_key": "openai/gpt-4o", "model_map_value": {"key": "gpt-4o"}}, "gpt-4o-2024-08-06"),
+        # The proxy writes the name of the group that was asked for.
+        ("assistant", {"model_map_key": "openai/gpt-4o", "model_map_value": {"key": "gpt-4o"}}, "gpt-4o"),
+        ("assistant", {"model_map_key": "assistant", "model_map_value": None}, None),
+        ("assistant", None, None),
+    ],
+)
+def test_the_name_of_a_group_is_no_model(answered: str, mapped: Any, model: str | None) -> None:
+    found = attributes(response={"model": answered}, model_map_information=mapped)
+    assert (found.get("gen_ai.response.model"), found["gen_ai.request.model"]) == (model, "gpt-4o")
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"metadata": {"spend_logs_metadata": {"tracewarden.target": "t", "tracewarden.release": 3}}}, ("t", "3", "litellm")),
@@ -241,6 +260,15 @@ def test_users_and_conversations_fall_back() -> None:
     assert attributes(end_user="")["user.id"] == "owner"
     assert attributes(metadata={})["gen_ai.conversation.id"] == TRACE
     assert "user.id" not in attributes(end_user=None, metadata={})
+    assert "user.id" not in attributes(end_user="", metadata={"user_api_key_user_id": "default_user_id"})
+
+
+@pytest.mark.parametrize("changes", [{"session_id": "talk"}, {"metadata": {"requester_metadata": {"session_id": "talk"}}}])
+def test_the_calls_of_a_session_are_one_conversation_and_not_one_trace(changes: dict[str, Any]) -> None:
+    calls = [event(trace_id="talk", **changes), event(trace_id="talk", id="another", **changes)]
+    first, second = spans_of(decode(as_array(*calls)))
+    assert first.trace_id != second.trace_id
+    assert {attributes_of(span)["gen_ai.conversation.id"] for span in (first, second)} == {"talk"}
 
 
 @pytest.mark.parametrize("trace_id", ["session 7", "00000000-0000-0000-0000-000000000000", "", None])
@@ -339,6 +367,7 @@ def test_what_was_asked(messages: Any, expected: list[Any] | None) -> None:
         ("plain", [["assistant", "plain"]]),
         (None, None),
         ({"choices": [None, {"message": None}, {"message": 3}]}, None),
+        ({"type": []}, None),
     ],
 )
 def test_what_was_answered(response: Any, expected: list[Any] | None) -> None:
