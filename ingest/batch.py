@@ -25,7 +25,7 @@ from ingest.conversion import (
 from ingest.items import name_of, read_items
 from ingest.messages import Message, messages_of
 from ingest.otlp import MalformedRequestError
-from schemas.attributes import USAGE_OPERATIONS
+from schemas.attributes import OPERATIONS, USAGE_OPERATIONS
 from schemas.complaint import complaints_of
 from schemas.conversation import TOOLS
 from schemas.instant import EPOCH
@@ -95,7 +95,7 @@ def _span(item: dict[str, Any]) -> Converted:
         span_id=bytes.fromhex(plain.span_id or "") or derived(SPAN_ID_BYTES, "batch", "span", identity),
         parent_span_id=bytes.fromhex(plain.parent_span_id or ""),
         name=plain.name or f"{plain.operation or 'span'} {plain.model or plain.request_model or plain.tool}".strip(),
-        kind=Span.SPAN_KIND_CLIENT if plain.operation in USAGE_OPERATIONS else Span.SPAN_KIND_INTERNAL,
+        kind=Span.SPAN_KIND_CLIENT if _operation(plain) in USAGE_OPERATIONS else Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=_nanoseconds(start),
         end_time_unix_nano=0 if end is None else _nanoseconds(end),
         attributes=key_values(_attributes(plain)),
@@ -134,10 +134,11 @@ def _attributes(plain: PlainSpan) -> dict[str, Any]:
 
 def _texts(plain: PlainSpan) -> dict[str, str]:
     """Input, output and documents. What a model was given to answer from is part of its input; a retriever's is its output."""
-    if plain.operation.lower() in TOOLS:
+    operation = _operation(plain)
+    if operation in TOOLS:
         return {"gen_ai.tool.call.arguments": _value(plain.input), "gen_ai.tool.call.result": _value(plain.output)}
     asked, answered = messages_of(plain.input, "user"), messages_of(plain.output, "assistant")
-    if plain.operation == _RETRIEVAL:
+    if operation == _RETRIEVAL:
         found = [one if isinstance(one, dict) else {"content": one} for one in plain.documents]
         documents = as_json(found) if found else ""
     else:
@@ -148,6 +149,11 @@ def _texts(plain: PlainSpan) -> dict[str, str]:
         "gen_ai.output.messages": as_json(answered) if answered else "",
         "gen_ai.retrieval.documents": documents,
     }
+
+
+def _operation(plain: PlainSpan) -> str:
+    """What the store will call it."""
+    return OPERATIONS.get(plain.operation.lower(), plain.operation.lower())
 
 
 def _document(document: str | dict[str, Any]) -> Message:

@@ -215,8 +215,9 @@ def test_documents_of_a_retriever_are_what_it_found() -> None:
     assert found["gen_ai.input.messages"] == [["user", "parcels"]]
 
 
-def test_a_tool_has_values_and_no_messages() -> None:
-    _, found = made(plain(operation="execute_tool", tool="weather", input='{"city":"Rome"}', output="9 °C"))
+@pytest.mark.parametrize("operation", ["execute_tool", "tool"])
+def test_a_tool_has_values_and_no_messages(operation: str) -> None:
+    _, found = made(plain(operation=operation, tool="weather", input='{"city":"Rome"}', output="9 °C"))
     assert (found["gen_ai.tool.call.arguments"], found["gen_ai.tool.call.result"]) == ('{"city":"Rome"}', "9 °C")
     assert "gen_ai.input.messages" not in found
 
