@@ -1,44 +1,25 @@
-"""The OTLP/HTTP receiver: an ASGI application with one route, `POST /v1/traces`."""
+"""The HTTP receiver: an ASGI application with the routes of `ingest.routes`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import structlog
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
-from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from starlette.types import Receive, Scope, Send
 
 from ingest.admission import Admission, OverloadedError, Reservation
 from ingest.authentication import AuthenticationError, Authenticator
 from ingest.body import BodyEncodingError, BodyTooLargeError, read_body
-from ingest.otlp import MalformedRequestError, Validation, decode_json, decode_protobuf
+from ingest.conversion import Refused
+from ingest.otlp import MalformedRequestError
 from ingest.receiver import Receiver
+from ingest.routes import OTLP, ROUTES, RefusalError, Reply, Route, unknown_path
 from ingest.trace_log import RefusedRecordError, TraceLogError
 from schemas.instruments import Instruments
 from schemas.sections import IngestSettings
 from storage.control import ControlError
 
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
-_DECODERS: Mapping[str, Callable[[bytes], ExportTraceServiceRequest]] = {PROTOBUF: decode_protobuf, JSON: decode_json}
-TRANSPORT = "http"
 _RETRY_AFTER_S = 5
-
-_log = structlog.get_logger("ingest.http")
-
-
-@dataclass
-class RefusalError(Exception):
-    """An answer other than success: HTTP status, a fixed reason for the metric, and a message that names the fix."""
-
-    status: int
-    reason: str
-    message: str
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 class SenderGoneError(Exception):
@@ -46,7 +27,7 @@ class SenderGoneError(Exception):
 
 
 class OtlpHttpReceiver:
-    """Answers in the content type of the request, as OTLP asks; a 200 means durable."""
+    """Serves OTLP and the other ways in on one port; a 200 means durable."""
 
     def __init__(
         self,
@@ -68,27 +49,28 @@ class OtlpHttpReceiver:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        route = ROUTES.get(scope["path"].rstrip("/"), OTLP)
         try:
-            validation = await self._serve(scope, headers, kind, receive)
-            await _answer(send, 200, kind, _response(validation))
+            reply = await self._serve(route, scope, headers, kind, receive)
         except RefusalError as refusal:
-            self._instruments.requests_rejected.labels(TRANSPORT, refusal.reason).inc()
-            status = Status(code=_GRPC_CODES.get(refusal.status, 2), message=refusal.message)
-            await _answer(send, refusal.status, kind, status, refusal.headers)
+            self._instruments.requests_rejected.labels(route.transport, refusal.reason).inc()
+            reply = route.refusal(kind, scope["path"], refusal)
         except SenderGoneError:
-            self._instruments.requests_rejected.labels(TRANSPORT, "sender_gone").inc()
+            self._instruments.requests_rejected.labels(route.transport, "sender_gone").inc()
+            return
+        await _answer(send, reply)
 
-    async def _serve(self, scope: Scope, headers: Mapping[str, str], kind: str, receive: Receive) -> Validation:
-        if scope["path"].rstrip("/") != "/v1/traces":
-            raise RefusalError(404, "unknown_path", f"nothing is received at {scope['path']}: send OTLP traces to /v1/traces")
+    async def _serve(self, route: Route, scope: Scope, headers: Mapping[str, str], kind: str, receive: Receive) -> Reply:
+        if scope["path"].rstrip("/") not in ROUTES:
+            raise RefusalError(404, "unknown_path", unknown_path(scope["path"]))
         if scope["method"] != "POST":
-            raise RefusalError(405, "wrong_method", "send traces with POST", (("allow", "POST"),))
+            raise RefusalError(405, "wrong_method", "send with POST", (("allow", "POST"),))
         project = await self._project(headers)
-        if kind not in _DECODERS:
-            raise RefusalError(415, "wrong_type", f"Content-Type must be {PROTOBUF} or {JSON}, not {kind or 'missing'}")
+        if kind not in route.kinds:
+            raise RefusalError(415, "wrong_type", f"Content-Type must be {' or '.join(route.kinds)}, not {kind or 'missing'}")
         with self._admission.request() as reservation:
             body = await self._body(headers, receive, reservation)
-            return await self._store(project, _DECODERS[kind], body)
+            return await self._store(route, project, kind, body)
 
     async def _project(self, headers: Mapping[str, str]) -> str:
         try:
@@ -119,18 +101,26 @@ class OtlpHttpReceiver:
         except OverloadedError as error:
             raise _retry(429, "overloaded", str(error), error.retry_after_s) from error
 
-    async def _store(self, project: str, decode: Callable[[bytes], ExportTraceServiceRequest], body: bytes) -> Validation:
+    async def _store(self, route: Route, project: str, kind: str, body: bytes) -> Reply:
         try:
-            return await self._receiver.receive(project, decode(body), TRANSPORT)
+            conversion = await route.decode(kind, body)
+            self._receiver.refuse(len(conversion.refused))
+            if conversion.refused and not conversion.accepted:
+                raise _all_refused(conversion.refused)
+            validation = await self._receiver.receive(project, conversion.request, route.transport)
         except MalformedRequestError as error:
             raise RefusalError(400, "malformed", str(error)) from error
         except RefusedRecordError as error:
             raise RefusalError(400, "refused", str(error)) from error
         except TraceLogError as error:
             raise _retry(503, "log_unavailable", str(error), error.retry_after_s) from error
+        return route.success(kind, conversion, validation)
 
 
-_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}
+def _all_refused(refused: tuple[Refused, ...]) -> RefusalError:
+    first = refused[0]
+    message = f"none of the {len(refused)} items can be stored; the item {first.index}: {first.detail}"
+    return RefusalError(422, "invalid_request", message, refused=refused)
 
 
 def _retry(status: int, reason: str, message: str, after_s: int) -> RefusalError:
@@ -148,19 +138,8 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             yield message["body"]
 
 
-def _response(validation: Validation) -> ExportTraceServiceResponse:
-    """Success; rejected spans, and warnings about accepted ones, travel as OTLP's partial success."""
-    response = ExportTraceServiceResponse()
-    if validation.message:
-        response.partial_success.rejected_spans = validation.rejected.total()
-        response.partial_success.error_message = validation.message
-    return response
-
-
-async def _answer(send: Send, status: int, kind: str, message: Message, headers: tuple[tuple[str, str], ...] = ()) -> None:
-    as_json = kind != PROTOBUF
-    body = MessageToJson(message, indent=None).encode() if as_json else message.SerializeToString()
-    fields: dict[str, Any] = {"content-type": JSON if as_json else PROTOBUF, "content-length": len(body), **dict(headers)}
+async def _answer(send: Send, reply: Reply) -> None:
+    fields: dict[str, Any] = {"content-type": reply.kind, "content-length": len(reply.body), **dict(reply.headers)}
     raw = [(name.encode(), str(value).encode()) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    await send({"type": "http.response.body", "body": reply.body})

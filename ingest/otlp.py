@@ -57,6 +57,7 @@ class Concern(Enum):
         "start_time_unix_nano is over an hour ahead or over 400 days ago: the span is shown at its arrival time; "
         "check the sender's clock"
     )
+    NO_END = "there is no end (end_time_unix_nano is zero): the duration is unknown"
     ENDS_EARLY = "end_time_unix_nano is before the start: the duration is unknown"
 
 
@@ -237,6 +238,8 @@ def _warning(span: Span, now_ns: int) -> Concern | None:
         return Concern.NO_START
     if not now_ns - PAST_S * 10**9 <= start <= now_ns + FUTURE_S * 10**9:
         return Concern.ABSURD_START
+    if not span.end_time_unix_nano:
+        return Concern.NO_END
     return Concern.ENDS_EARLY if span.end_time_unix_nano < start else None
 
 

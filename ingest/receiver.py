@@ -36,6 +36,11 @@ class Receiver:
         self._count(validation, transport)
         return validation
 
+    def refuse(self, items: int) -> None:
+        """Count items that were refused before they became spans."""
+        self.rejected_spans += items
+        self._instruments.spans_rejected.labels("INVALID_ITEM").inc(items)
+
     def _count(self, validation: Validation, transport: str) -> None:
         rejected = validation.rejected.total()
         self.accepted_spans += validation.accepted

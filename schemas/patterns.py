@@ -9,6 +9,7 @@ RULE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 LABEL_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]{0,62}$"
 JUDGED_NAME = r"^[a-z][a-z0-9_.-]{0,62}$"
 TRACE_ID = r"^[0-9a-fA-F]{32}$"
+TRACE_ID_OR_UUID = r"^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 SPAN_ID = r"^[0-9a-fA-F]{16}$"
 ROLLBACK_ID = r"^rb_[0-9a-f]{1,29}$"
 ALERT_ID = r"^al_[0-9a-f]{1,29}$"
@@ -28,6 +29,7 @@ MEANINGS: Mapping[str, str] = {
     LABEL_NAME: "1 to 63 letters, digits and '_', the first no digit",
     JUDGED_NAME: "1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter",
     TRACE_ID: "32 hexadecimal digits",
+    TRACE_ID_OR_UUID: "32 hexadecimal digits, or a UUID",
     SPAN_ID: "16 hexadecimal digits",
     ROLLBACK_ID: "the id of a rollback, as GET /v1/rollbacks gives it",
     ALERT_ID: "the id of an alert, as GET /v1/alerts gives it",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from ingest.http import PROTOBUF
+from ingest.routes import PROTOBUF
 from storage.clickhouse import ClickHouseStore
 from tests.api.process import COMMAND
 from tests.ingest.oracle import Ledger, Span, delivered

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from google.rpc.status_pb2 import Status
 
-from ingest.http import PROTOBUF
+from ingest.routes import PROTOBUF
 from ingest.writer import MIN_FREE_DISK_BYTES
 from tests.ingest.logs import until
 from tests.ingest.oracle import Ledger, Verdict, judge, kills, report

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from ingest.http import JSON, PROTOBUF
+from ingest.routes import JSON, PROTOBUF
 from storage.keys import create_key, revoke_key
 from tests.ingest.fixtures import PEPPER, Ingest
 from tests.ingest.spans import make_span
