@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import structlog
@@ -103,7 +105,7 @@ class SideProcess(Executor):
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._pool = self._opened()
+        self._open()
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """As `Executor.submit`; what was under way when the process ended fails with BrokenProcessPool."""
@@ -111,17 +113,22 @@ class SideProcess(Executor):
             return self._pool.submit(fn, *args, **kwargs)
         except BrokenProcessPool as error:
             _log.warning("side_process_ended", detail=f"another is started: {error}")
-            self._pool = self._opened()
+            self._leash.close()
+            self._open()
             return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As `Executor.shutdown`."""
+        """As `Executor.shutdown`, but `cancel_futures` breaks off what is under way too: it may take half a minute."""
+        if cancel_futures:
+            self._leash.close()
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._leash.close()
 
-    def _opened(self) -> ProcessPoolExecutor:
+    def _open(self) -> None:
         # Spawned, not forked: the threads and connections of this process are none of its business.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._threads,))
+        end, self._leash = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._threads, end))
 
 
 def torch_threads() -> int:
@@ -129,17 +136,16 @@ def torch_threads() -> int:
     return int(os.environ.get(_THREADS, "1"))
 
 
-def _begin(threads: int) -> None:
-    """Of the new process: its priority, its threads, and that it ends with its parent, whatever that dies of."""
+def _begin(threads: int, leash: Connection) -> None:
+    """Of the new process: its priority, its threads, and that it ends when the other end of the leash is let go of."""
     os.environ[_THREADS] = str(threads)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_with(leash: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        leash.recv()
+    os._exit(1)

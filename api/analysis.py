@@ -112,7 +112,7 @@ def _runner(base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, 
         clock=base.clock,
         instruments=base.instruments,
     )
-    return Runner(f"analyzer-{analyzer.name}", runner.run, _ready)
+    return Runner(f"analyzer-{analyzer.name}", runner.run, _ready, resumes=True)
 
 
 def _collector(base: Base, resources: Resources, seats: Seats, committed: Committed) -> Component:
@@ -125,7 +125,7 @@ def _collector(base: Base, resources: Resources, seats: Seats, committed: Commit
         clock=base.clock,
         instruments=base.instruments,
     )
-    return Runner(EVALUATIONS, collector.run, _ready)
+    return Runner(EVALUATIONS, collector.run, _ready, resumes=True)
 
 
 def _looks(base: Base, resources: Resources, intake: Intake) -> Component:
@@ -138,7 +138,7 @@ def _looks(base: Base, resources: Resources, intake: Intake) -> Component:
         clock=base.clock,
         threads=resources.threads,
     )
-    return Runner("drift-looks", looks.run, _ready)
+    return Runner("drift-looks", looks.run, _ready, resumes=True)
 
 
 async def _ready() -> None:

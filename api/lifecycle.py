@@ -61,14 +61,23 @@ class Loop:
 
 
 class Runner:
-    """Work that runs until it is told to stop, as a component; `prepare` comes first and must succeed."""
+    """Work that runs until it is told to stop, as a component; `prepare` comes first and must succeed.
+
+    What can be begun again at any place (`resumes`) is broken off instead of waited for.
+    """
 
     def __init__(
-        self, name: str, run: Callable[[asyncio.Event], Awaitable[object]], prepare: Callable[[], Awaitable[object]]
+        self,
+        name: str,
+        run: Callable[[asyncio.Event], Awaitable[object]],
+        prepare: Callable[[], Awaitable[object]],
+        *,
+        resumes: bool = False,
     ) -> None:
         self._name = name
         self._run = run
         self._prepare = prepare
+        self._resumes = resumes
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -78,10 +87,15 @@ class Runner:
         self._task = asyncio.create_task(self._keep_running(), name=self._name)
 
     async def stop(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way, or break it off."""
         self._stopping.set()
-        if self._task is not None:
-            await self._task
+        if self._task is None:
+            return
+        if self._resumes:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
 
     async def _keep_running(self) -> None:
         while not self._stopping.is_set():

@@ -86,11 +86,24 @@ async def test_a_process_that_was_killed_is_started_again(aside: SideProcess) ->
     assert (await model.call(Remembering.process))[0] != pid
 
 
+async def test_what_is_under_way_can_be_broken_off() -> None:
+    aside = SideProcess(threads=1)
+    model = Hosted(aside, Remembering, "a")
+    pid, _, _ = await model.call(Remembering.process)
+    under_way = asyncio.ensure_future(model.call(Remembering.wait))
+    await asyncio.sleep(0.2)
+    await asyncio.wait_for(asyncio.to_thread(aside.shutdown, cancel_futures=True), 10)
+    with pytest.raises(BrokenProcessPool):
+        await under_way
+    assert not _runs(pid)
+
+
 PARENT = """
 import os, time
 from analyzers.hosting import SideProcess
 if __name__ == "__main__":
-    print(SideProcess(1).submit(os.getpid).result(), flush=True)
+    aside = SideProcess(1)
+    print(aside.submit(os.getpid).result(), flush=True)
     time.sleep(60)
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.datadir import DataDirError, DataDirLock, holder
-from api.lifecycle import Closing, Component, Loop, run_until
+from api.lifecycle import Closing, Component, Loop, Runner, run_until
 from api.listeners import ListenError, bind, port_of
 
 
@@ -49,6 +49,26 @@ async def test_a_part_that_cannot_start_stops_itself_and_those_before_it() -> No
     with pytest.raises(RuntimeError, match="b cannot start"):
         await run_until(parts, asyncio.Event(), lambda: journal.append("ready"))
     assert journal == ["start a", "start b", "stop b", "stop a"]
+
+
+@pytest.mark.parametrize(("resumes", "ended"), [(True, ["begun", "let go"]), (False, ["begun", "finished", "let go"])])
+async def test_what_can_resume_is_broken_off_and_the_rest_is_finished(resumes: bool, ended: list[str]) -> None:
+    journal: list[str] = []
+
+    async def run(stop: asyncio.Event) -> None:
+        journal.append("begun")
+        try:
+            await stop.wait()
+            await asyncio.sleep(0.05)
+            journal.append("finished")
+        finally:
+            journal.append("let go")
+
+    runner = Runner("work", run, lambda: asyncio.sleep(0), resumes=resumes)
+    await runner.start()
+    await asyncio.sleep(0)
+    await asyncio.wait_for(runner.stop(), 5)
+    assert journal == ended
 
 
 async def test_a_part_that_cannot_stop_does_not_keep_the_others_from_it() -> None:
