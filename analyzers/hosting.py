@@ -139,6 +139,7 @@ def torch_threads() -> int:
 def _begin(threads: int, leash: Connection) -> None:
     """Of the new process: its priority, its threads, and that it ends when the other end of the leash is let go of."""
     os.environ[_THREADS] = str(threads)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
