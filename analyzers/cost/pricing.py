@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from analyzers.cost.prices import Price, bundled_prices
 from analyzers.cost.repricing import UNPRICED, reprice, scan_start
 from analyzers.cost.resolution import PriceBook, Resolution
 from schemas.cost_sql import DICTIONARY
+from schemas.sections import PriceOverride
 from schemas.settings import CostSettings
 from storage.clickhouse import ClickHouseStore, StoreError
 
@@ -68,7 +70,7 @@ async def sync_prices(store: ClickHouseStore, settings: CostSettings, now: datet
         ValueError: the operator's prices contradict themselves.
         StoreError: the dictionary cannot be loaded; the message says what it needs.
     """
-    book = await asyncio.to_thread(lambda: PriceBook(bundled_prices(), settings.prices))
+    book = await asyncio.to_thread(_book, settings.prices)
     await _sync_lists(store, book, now)
     rows = await store.query("SELECT provider, model, resolver FROM model_resolution FINAL")
     known = {(row["provider"], row["model"]): row["resolver"] for row in rows}
@@ -161,10 +163,16 @@ class Pricing:
                 continue
 
 
+@lru_cache(maxsize=4)
+def _book(overrides: tuple[PriceOverride, ...]) -> PriceBook:
+    """The book with everything that it has looked up, which takes a second."""
+    return PriceBook(bundled_prices(), overrides)
+
+
 def _resolve_all(book: PriceBook, stale: list[tuple[str, str]], known: set[tuple[str, str]]) -> list[Resolution]:
     """Names of spans again, and names of the lists for the first time; of the latter only those with a price."""
-    first = [book.resolve(*name) for name in book.known_names() if name not in known]
-    return [book.resolve(*name) for name in stale] + [each for each in first if each.price]
+    first = [each for each in book.priced_names if (each.provider, each.model) not in known]
+    return [book.resolve(*name) for name in stale] + first
 
 
 async def _sync_lists(store: ClickHouseStore, book: PriceBook, now: datetime) -> None:

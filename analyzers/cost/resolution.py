@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from genai_prices.data_snapshot import find_provider_by_id
 from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Provider
@@ -87,6 +88,11 @@ class PriceBook:
         """The (provider, model) pairs to price before a span shows them: the operator's, and what the list names exactly."""
         found = {pair for provider in self._providers for pair in self._names_of(provider)}
         return sorted(found | set(self._own))
+
+    @cached_property
+    def priced_names(self) -> tuple[Resolution, ...]:
+        """Those of the known names that have a price."""
+        return tuple(each for each in (self.resolve(*name) for name in self.known_names()) if each.price)
 
     def _find(self, provider: str, model: str) -> tuple[Price | None, str]:
         if not model or len(model) > MAX_NAME_LENGTH:
