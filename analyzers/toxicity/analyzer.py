@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -38,8 +37,6 @@ LAST_LATIN = "\u024f"
 PARTS: tuple[Part, ...] = ("prompt", "completion")
 
 _log = structlog.get_logger("analyzers.toxicity")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def create(resources: Resources) -> LoadedWhenNeeded:
@@ -122,10 +119,14 @@ async def _big_model(settings: ToxicitySettings, models: Executor) -> Hosted[Det
 
 @dataclass(frozen=True)
 class Reading:
-    """What there is to judge of a text: its windows, each with what it shows of the text's own words."""
+    """What there is to judge of a text: its windows, each with what it shows of the text's own words.
+
+    `unread` says of some of these why the screen cannot read them.
+    """
 
     windows: Sequence[tuple[Window, str]]
     quotes_left_out: bool
+    unread: Mapping[str, Unread]
 
 
 class ToxicityAnalyzer:
@@ -157,9 +158,9 @@ class ToxicityAnalyzer:
         return Findings(scores=tuple(self._score(span, part, judgements[text]) for span, part, text in parts))
 
     async def _judge(self, texts: list[str]) -> Mapping[str, Judgement]:
-        read = await self._apart(read_texts, texts)
+        read = await asyncio.get_running_loop().run_in_executor(self._texts, read_texts, texts)
         pieces = list(dict.fromkeys(piece for reading in read.values() for _, piece in reading.windows))
-        unread = await self._apart(unread_pieces, pieces)
+        unread = {piece: why for reading in read.values() for piece, why in reading.unread.items()}
         screened = await self._screened([piece for piece in pieces if piece not in unread])
         screened |= dict.fromkeys(unread, math.nan)
         asked = pieces if self._reads_any_language else [piece for piece in pieces if piece not in unread]
@@ -170,7 +171,8 @@ class ToxicityAnalyzer:
         if not pieces:
             return {}
         embeddings = await self._embedder.embed(pieces)
-        found = await self._apart(self._screen.probabilities, pieces, embeddings)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._texts, self._screen.probabilities, pieces, embeddings)
         return dict(zip(pieces, found.tolist(), strict=True))
 
     async def _asked(self, doubtful: list[str]) -> Mapping[str, Mapping[str, float]]:
@@ -215,9 +217,6 @@ class ToxicityAnalyzer:
             scorer=self.scorer,
         )
 
-    async def _apart(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.wrap_future(self._texts.submit(work, *args, **kwargs))
-
 
 def _parts(span: SpanText) -> list[tuple[Part, str]]:
     return [(part, text) for part in PARTS if (text := span.text_of(part)).strip()]
@@ -228,16 +227,12 @@ def read_texts(texts: Sequence[str]) -> dict[str, Reading]:
     return {text: _read(text) for text in texts}
 
 
-def unread_pieces(pieces: Sequence[str]) -> dict[str, Unread]:
-    """Why the screen cannot read some of them."""
-    return {piece: why for piece in pieces if (why := _why_unread(piece))}
-
-
 def _read(text: str) -> Reading:
     """Its own words in windows; without windows that only quote."""
     own = own_words(text)
     its = [(window, window.of(own)) for window in windows(own, WINDOW_CHARS, MAX_WINDOWS)]
-    return Reading([(window, piece) for window, piece in its if piece.strip()] or its, own != text)
+    shown = [(window, piece) for window, piece in its if piece.strip()] or its
+    return Reading(shown, own != text, {piece: why for _, piece in shown if (why := _why_unread(piece))})
 
 
 def _why_unread(piece: str) -> Unread | None:

@@ -6,6 +6,9 @@ import json
 import time
 from typing import Any
 
+from ingest.litellm import decode
+from tests.ingest.requests import attributes_of, spans_of
+
 TRACE = "6f1c1b1e-9a55-4a57-9d3b-0c2f5d1a7e42"
 STARTED = round(time.time()) - 60
 
@@ -85,3 +88,9 @@ def as_lines(*events: dict[str, Any]) -> bytes:
 
 
 FORMS = (as_array, as_lines)
+
+
+def attributes(**changes: Any) -> dict[str, Any]:
+    """The attributes of the span that an event with `changes` becomes."""
+    [span] = spans_of(decode(as_array(event(**changes))))
+    return attributes_of(span)
