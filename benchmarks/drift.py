@@ -68,7 +68,8 @@ async def _insert_samples(store: ClickHouseStore, day: datetime) -> None:
         "SELECT 'p', 'prompt', 'e', 'service', concat('target ', toString(intDiv(number, {of_target:UInt32}))) AS target, "
         "fromUnixTimestamp({day:Int64}) + toIntervalHour(intDiv(number % {of_target:UInt32}, {slots:UInt32})) AS bucket, "
         "number % {slots:UInt32}, number, randomFixedString(16), randomFixedString(8), now64(), now64(), repeat('text ', 40), "
-        "arrayMap(x -> toFloat32(randNormal(0, {spread:Float64}, x + number)), range({dimensions:UInt32})) "
+        "unhex(arrayStringConcat(arrayMap(x -> hex(reinterpretAsFixedString("
+        "toBFloat16(randNormal(0, {spread:Float64}, x + number)))), range({dimensions:UInt32})))) "
         "FROM numbers({streams:UInt32} * {of_target:UInt32})",
         {
             "of_target": 24 * slots,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,12 +128,18 @@ class ClickHouseStore:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
 
     async def query(
-        self, sql: str, parameters: Parameters | None = None, settings: Parameters | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        settings: Parameters | None = None,
+        *,
+        binary: Collection[str] = (),
     ) -> list[dict[str, Any]]:
-        """Rows as dictionaries, in the order of the result."""
+        """Rows as dictionaries, in the order of the result; strings of the columns in `binary` are bytes as they are."""
+        formats: dict[str, str | dict[str, str]] = dict.fromkeys(binary, "bytes")
 
         def run(client: Client) -> list[dict[str, Any]]:
-            result = client.query(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            result = client.query(sql, dict(parameters or {}), dict(settings or {}), column_formats=formats)
             return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
         return await self._run(run)

@@ -5,9 +5,8 @@ Statements are fixed text; whatever comes from outside is a bound parameter.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,7 +54,7 @@ class StreamGroup:
 
 @dataclass(frozen=True)
 class SampledText:
-    """One text of the sample; ids are lowercase hex, the embedding is of little-endian float32."""
+    """One text of the sample; ids are lowercase hex, the embedding is of little-endian bfloat16."""
 
     trace_id: str
     span_id: str
@@ -69,7 +68,7 @@ class SampledText:
 
 @dataclass(frozen=True)
 class SampledEmbeddings:
-    """The sampled texts of one slice: their embeddings one after another, as little-endian float32."""
+    """The sampled texts of one slice: their embeddings one after another, as little-endian bfloat16."""
 
     slice: Slice
     embeddings: bytes
@@ -227,11 +226,6 @@ async def read_group(
     return found
 
 
-def _packed(embedding: str) -> str:
-    """The bytes of an array of numbers as hex digits: read in a quarter of the time that the array takes."""
-    return f"arrayStringConcat(arrayMap(x -> hex(x), {embedding})) AS packed"
-
-
 def _unit(row: Mapping[str, Any]) -> UnitSums:
     return UnitSums(row["unit"], row["embedder"], row["n"], row["weight"], row["squares"], tuple(row["sums"]))
 
@@ -247,13 +241,13 @@ async def read_samples(
     chosen = f"{keys} ORDER BY slot, bucket LIMIT {{limit:UInt32}}"
     rows = await store.query(
         f"SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span, time, release, model, preview, bucket, "
-        f"{_packed('embedding')} FROM embedding_samples FINAL "
+        "embedding FROM embedding_samples FINAL "
         f"WHERE {of_target} AND (bucket, slot) IN ({chosen}) "
         "ORDER BY cityHash64(trace_id, span_id)",
         {**_named(stream), "embedder": embedder, "limit": limit, **_between(start, end)},
+        binary=["embedding"],
     )
-    # Megabytes of digits: not on the event loop.
-    return await asyncio.to_thread(lambda: [_sampled(row) for row in rows])
+    return [_sampled(row) for row in rows]
 
 
 def _sampled(row: Mapping[str, Any]) -> SampledText:
@@ -264,7 +258,7 @@ def _sampled(row: Mapping[str, Any]) -> SampledText:
         release=row["release"],
         model=row["model"],
         preview=row["preview"],
-        embedding=bytes.fromhex(row["packed"]),
+        embedding=row["embedding"],
         bucket=row["bucket"],
     )
 
@@ -272,16 +266,18 @@ def _sampled(row: Mapping[str, Any]) -> SampledText:
 async def read_embeddings(
     store: ClickHouseStore, group: StreamGroup, embedder: str, start: datetime, end: datetime, limit: int
 ) -> list[SampledEmbeddings]:
-    """A random but fixed sample of at most `limit` texts of each target, of buckets in [start, end); by release and model."""
+    """A random but fixed sample of texts of each target, of buckets in [start, end); by release and model.
+
+    The lowest slots are taken, each with all of its buckets, until they hold `limit` texts.
+    """
     condition = _SAMPLED if group.alone is None else f"{_SAMPLED} AND target = {{target:String}}"
-    # As in read_samples, the vectors are read only of texts that are wanted.
-    chosen = (
-        f"SELECT target, bucket, slot FROM embedding_samples FINAL WHERE {condition} "
-        "ORDER BY slot, bucket LIMIT {limit:UInt32} BY target"
-    )
+    # As in read_samples, the vectors are read only of texts that are wanted. Whole slots are few to look up.
+    lower = "sum(count()) OVER (PARTITION BY target ORDER BY slot) - count()"
+    counted = f"SELECT target, slot, {lower} AS lower FROM embedding_samples FINAL WHERE {condition} GROUP BY target, slot"
+    chosen = f"SELECT target, slot FROM ({counted}) WHERE lower < {{limit:UInt32}}"
     rows = await store.query(
-        f"SELECT target, release, model, {_packed('groupArrayArray(embedding)')} FROM embedding_samples FINAL "
-        f"WHERE {condition} AND (target, bucket, slot) IN ({chosen}) GROUP BY target, release, model",
+        "SELECT target, release, model, arrayStringConcat(groupArray(embedding)) AS embeddings FROM embedding_samples FINAL "
+        f"WHERE {condition} AND (target, slot) IN ({chosen}) GROUP BY target, release, model",
         {
             "project": group.project,
             "part": group.part,
@@ -291,16 +287,18 @@ async def read_embeddings(
             "limit": limit,
             **_between(start, end),
         },
+        binary=["embeddings"],
     )
-    slices = [Slice(group.service, row["target"], row["release"], row["model"]) for row in rows]
-    packed = await asyncio.to_thread(lambda: [bytes.fromhex(row["packed"]) for row in rows])
-    return [SampledEmbeddings(*each) for each in zip(slices, packed, strict=True)]
+    return [
+        SampledEmbeddings(Slice(group.service, row["target"], row["release"], row["model"]), row["embeddings"]) for row in rows
+    ]
 
 
 async def insert_looks(store: ClickHouseStore, rows: Sequence[LookRow]) -> None:
     """Returns when they are on disk; a look that is there already is replaced."""
     if rows:
-        await store.insert_rows("drift_looks", [field.name for field in fields(LookRow)], [list(astuple(row)) for row in rows])
+        names = [field.name for field in fields(LookRow)]
+        await store.insert_rows("drift_looks", names, [[getattr(row, name) for name in names] for row in rows])
 
 
 async def last_looks(store: ClickHouseStore, scale: str, since: datetime, project: str | None = None) -> list[LookRow]:

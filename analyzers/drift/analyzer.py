@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.contract import AnalyzerUnavailableError, Batch, Findings, SpanText, TableRows
+from analyzers.drift.bfloat16 import to_bfloat16
 from analyzers.drift.sampling import slot_and_rank
 from analyzers.hosting import ModelUnavailableError
 from analyzers.resources import Resources
@@ -158,7 +159,11 @@ class DriftAnalyzer:
             slot, rank = slot_and_rank(span.trace_id, span.span_id, item.part, item.weight, slots)
             key = span.project, item.part, version, span.service, span.target, floor_to(span.received_at, self._bucket), slot
             best[key] = max(best.get(key, (-1, -1)), (rank, index))
-        return [(*key, rank, *_sample(items[index]), embeddings[index].tolist()) for key, (rank, index) in best.items()]
+        stored = to_bfloat16(embeddings[[index for _, index in best.values()]])
+        return [
+            (*key, rank, *_sample(items[index]), embedding)
+            for (key, (rank, index)), embedding in zip(best.items(), stored, strict=True)
+        ]
 
 
 def create(resources: Resources) -> DriftAnalyzer:

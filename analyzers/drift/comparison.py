@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from analyzers.drift.bfloat16 import from_bfloat16
 from analyzers.drift.decision import distance_of
 from analyzers.drift.evidence import Stretch, gather
-from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, matrix_of, sketches_of
+from analyzers.drift.reference import SAMPLES, Reference, ReferenceTooSmallError, build, sketches_of
 from analyzers.drift.references import Known, References
 from analyzers.stats.drift_scan import Scan, standardised
 from analyzers.stats.mean_embedding import Effect, Sketch, merged
@@ -72,7 +73,7 @@ class Comparer:
         _, before = await self._units(then, embedder)
         samples = await read_samples(self.store, then.stream, embedder, then.start, then.end, SAMPLES)
         feature_map = await self.references.feature_map(embedder)
-        features = feature_map(matrix_of([text.embedding for text in samples], feature_map.dimensions))
+        features = feature_map(from_bfloat16([text.embedding for text in samples], feature_map.dimensions))
         alpha, least = self.settings.false_alarm_rate, self.settings.min_reference
         scan = Scan((len(units),), len(units), 1)
         loop = asyncio.get_running_loop()

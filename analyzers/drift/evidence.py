@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.drift.bfloat16 import from_bfloat16
 from analyzers.drift.explanation import Texts, explain
-from analyzers.drift.reference import Novelty, matrix_of
+from analyzers.drift.reference import Novelty
 from analyzers.stats.mean_embedding import FeatureMap
 from schemas.drift import Stream
 from storage.clickhouse import ClickHouseStore
@@ -63,5 +64,5 @@ async def gather(
 
 
 def _texts(rows: Sequence[SampledText], feature_map: FeatureMap) -> Texts:
-    embeddings = matrix_of([text.embedding for text in rows], feature_map.dimensions)
+    embeddings = from_bfloat16([text.embedding for text in rows], feature_map.dimensions)
     return Texts(rows, embeddings, feature_map(embeddings))

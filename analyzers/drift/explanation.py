@@ -30,7 +30,7 @@ class Texts:
     """Sampled texts with their embeddings of unit length and features, as rows."""
 
     rows: Sequence[SampledText]
-    embeddings: Floats
+    embeddings: NDArray[np.floating]
     features: Floats
 
 
@@ -107,7 +107,7 @@ def clusters(now: Texts, then: Texts, seed: int) -> list[dict[str, Any]]:
     return found[:SHOWN_CLUSTERS]
 
 
-def _nearest(embedding: Floats, other: Texts) -> dict[str, Any] | None:
+def _nearest(embedding: NDArray[np.floating], other: Texts) -> dict[str, Any] | None:
     if not other.rows:
         return None
     likeness = other.embeddings @ embedding

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from analyzers.drift.bfloat16 import from_bfloat16
 from analyzers.drift.decision import EMPTY, likeness_sketch
-from analyzers.drift.reference import matrix_of
 from analyzers.stats.mean_embedding import Sketch
 from analyzers.stats.novelty import Topics
 from schemas.drift import Slice
@@ -16,7 +16,7 @@ from storage.clickhouse import ClickHouseStore
 from storage.drift import LookRow, SampledEmbeddings, StreamGroup, read_embeddings
 
 TEXTS = 500
-"""Of each target and unit, at most: a look costs the same whatever the traffic."""
+"""Of each target and unit, or a few more: a look costs the same whatever the traffic."""
 
 
 class NovelTexts:
@@ -53,5 +53,5 @@ class NovelTexts:
 
 
 def _summed(embeddings: list[bytes], topics: Topics) -> Sketch:
-    likeness = topics.likeness(matrix_of(embeddings, topics.dimensions))
+    likeness = topics.likeness(from_bfloat16(embeddings, topics.dimensions))
     return likeness_sketch(len(likeness), float(np.sum(likeness)))

@@ -126,7 +126,7 @@ class Novelty:
 class Sample:
     """Sampled texts of a reference in random order: embeddings of unit length as rows, and the start of the unit of each."""
 
-    embeddings: Floats
+    embeddings: NDArray[np.floating]
     units: Sequence[datetime]
 
 
@@ -204,11 +204,6 @@ def sketches_of(rows: Iterable[UnitSums]) -> Iterator[tuple[UnitSums, Sketch]]:
             yield row, Sketch(row.n, row.weight, row.squares, total)
         else:
             _log.error("unit_left_out", start=row.start.isoformat(), embedder=row.embedder, reason="sums of NaN or infinity")
-
-
-def matrix_of(embeddings: Sequence[bytes], dimensions: int) -> Floats:
-    """Stored embeddings, one or several in each, as rows; shape (0, dimensions) of none."""
-    return np.frombuffer(b"".join(embeddings), dtype="<f4").reshape(-1, dimensions).astype(np.float64)
 
 
 def _packed(values: Floats, kind: type[np.floating[Any]]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
+from analyzers.drift.bfloat16 import from_bfloat16
 from analyzers.drift.reference import (
     SAMPLES,
     Reference,
@@ -16,7 +17,6 @@ from analyzers.drift.reference import (
     Sample,
     alpha_of,
     build_both,
-    matrix_of,
     scan_of,
     seed_of,
     sketches_of,
@@ -156,7 +156,7 @@ class References:
         feature_map = await self.feature_map(embedder)
 
         def work() -> Reference:
-            embeddings = matrix_of([text.embedding for text in samples], feature_map.dimensions)
+            embeddings = from_bfloat16([text.embedding for text in samples], feature_map.dimensions)
             sample = Sample(embeddings, [floor_to(text.bucket, unit) for text in samples])
             scan, alpha, seed = scan_of(settings, unit), alpha_of(settings), seed_of(stream, scale, start)
             return build_both(units, sample, feature_map, scan, alpha, settings.min_reference, seed)

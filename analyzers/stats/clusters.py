@@ -12,7 +12,7 @@ FEWEST_A_CLUSTER = 25
 _ITERATIONS = 25
 
 
-def clustered(rows: Floats, most: int, seed: int) -> tuple[Floats, NDArray[np.int_]]:
+def clustered(rows: NDArray[np.floating], most: int, seed: int) -> tuple[Floats, NDArray[np.int_]]:
     """Centres and the label of each row: at most `most` groups, fewer where there are few or few different rows."""
     different = len(np.unique(rows, axis=0))
     for count in range(max(1, min(most, len(rows) // FEWEST_A_CLUSTER, different)), 1, -1):
@@ -20,5 +20,5 @@ def clustered(rows: Floats, most: int, seed: int) -> tuple[Floats, NDArray[np.in
             centres, labels = kmeans2(rows, count, iter=_ITERATIONS, minit="++", missing="raise", rng=seed)
         except ClusterError:
             continue
-        return np.asarray(centres), np.asarray(labels)
-    return rows.mean(axis=0, keepdims=True), np.zeros(len(rows), dtype=np.int_)
+        return np.asarray(centres, dtype=np.float64), np.asarray(labels)
+    return np.asarray(rows.mean(axis=0, keepdims=True), dtype=np.float64), np.zeros(len(rows), dtype=np.int_)

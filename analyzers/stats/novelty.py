@@ -44,12 +44,12 @@ class Topics:
         """Of an embedding."""
         return int(self.halves[0].shape[1])
 
-    def likeness(self, embeddings: Floats) -> Floats:
+    def likeness(self, embeddings: NDArray[np.floating]) -> Floats:
         """ν of rows of embeddings of unit length; shape (rows, 1)."""
         return np.asarray((_nearest(embeddings, self.halves[0]) + _nearest(embeddings, self.halves[1])) / 2)
 
 
-def topics_of(embeddings: Floats, seed: int) -> tuple[Topics, Floats]:
+def topics_of(embeddings: NDArray[np.floating], seed: int) -> tuple[Topics, Floats]:
     """The topics of a reference's texts, rows in random order, at least two; and ν of each row by the half it is not of."""
     first, second = (_centres(embeddings[half::2][:FITTED], seed + half) for half in (0, 1))
     own = np.empty((len(embeddings), 1))
@@ -58,12 +58,12 @@ def topics_of(embeddings: Floats, seed: int) -> tuple[Topics, Floats]:
     return Topics((first, second)), own
 
 
-def _centres(embeddings: Floats, seed: int) -> Centres:
+def _centres(embeddings: NDArray[np.floating], seed: int) -> Centres:
     centres, _ = clustered(embeddings, MOST_CENTRES, seed)
     lengths = np.linalg.norm(centres, axis=1, keepdims=True)
     return np.asarray(centres / np.maximum(lengths, np.finfo(np.float64).tiny), dtype=np.float32)
 
 
-def _nearest(embeddings: Floats, centres: Centres) -> Floats:
-    cosines = embeddings.astype(np.float32) @ centres.T
+def _nearest(embeddings: NDArray[np.floating], centres: Centres) -> Floats:
+    cosines = embeddings.astype(np.float32, copy=False) @ centres.T
     return np.asarray(cosines.max(axis=1, keepdims=True), dtype=np.float64)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
+from analyzers.drift.bfloat16 import to_bfloat16
 from schemas.view import VIEW
 from storage.clickhouse import ClickHouseStore
 from storage.migrations import RETAINED, SchemaMismatchError, check_store, migrate_store, migrations
@@ -58,6 +60,26 @@ async def test_an_edited_file_is_refused(bare_store: ClickHouseStore) -> None:
     await store.insert_rows("store_migrations", ["name", "hash"], [["0001_spans", "as it was before an edit"]])
     with pytest.raises(SchemaMismatchError, match="never edited"):
         await migrate_store(store)
+
+
+async def test_embeddings_of_an_older_schema_become_bfloat16(bare_store: ClickHouseStore) -> None:
+    """Rounded as new ones are; a migration that was cut off after its exchange may run again."""
+    store = await migrated(bare_store)
+    older = "(project String, bucket DateTime('UTC'), slot UInt16, embedding Array(Float32))"
+    await store.command(f"CREATE TABLE older {older} ENGINE = MergeTree ORDER BY slot")
+    values = [0.1, 1.0, -0.30001, 0.2, 3e-5, 0.0]
+    await store.insert_rows("older", ["project", "slot", "embedding"], [["p", 1, values], ["p", 2, []]])
+    migration = next(each for each in migrations(store) if each.name == "0008_sample_bytes")
+    (converted,) = [each for each in migration.statements if "REPLACE" in each]
+    expression = converted.partition("REPLACE (")[2].partition(" AS embedding\n")[0]
+    once = await store.query(f"SELECT {expression} AS embedding FROM older ORDER BY slot", binary=["embedding"])
+    expected = to_bfloat16(np.array([values], dtype=np.float32))
+    assert [row["embedding"] for row in once] == [*expected, b""]
+    again = f"SELECT {expression} AS embedding FROM (SELECT {expression} AS embedding FROM older ORDER BY slot)"
+    assert await store.query(again, binary=["embedding"]) == once
+    for statement in migration.statements:
+        await store.command(statement)
+    assert (await store.query("SELECT toTypeName(any(embedding)) AS type FROM embedding_samples"))[0]["type"] == "String"
 
 
 @pytest.mark.parametrize("table", RETAINED)
