@@ -37,7 +37,7 @@ def main() -> None:
     measures: Mapping[str, Callable[[Path, argparse.Namespace], Any]] = {
         "ingest": _ingest,
         "kafka": _kafka,
-        "disk": lambda folder, given: ingest.disk(folder, given.requests // 4),
+        "disk": lambda folder, given: ingest.disk(folder, given.requests // 2),
         "analysis": lambda folder, given: analysis.analyzers(folder),
         "queries": lambda folder, given: queries.dashboard(folder, given.spans, QUIET),
     }

@@ -149,11 +149,12 @@ def _is_visible(server: Server, trace: str) -> bool:
 
 
 def disk(folder: Path, requests: int) -> Result:
-    """Bytes on disk after merging, as a share of the OTLP bytes."""
+    """Bytes on disk after merging, of spans of today and of two days ago, as a share of the OTLP bytes."""
     found: Result = {}
     for name, kind in {
         "unique text": {},
         "unique text in two dialects": {"dialects": 2},
+        "system prompts before new questions": {"text": "system_prompts"},
         "repeated prompts": {"text": "repeated_prompts"},
     }.items():
         command = [
@@ -174,17 +175,25 @@ async def _disk(folder: Path, requests: int, kind: Result) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     store = ClickHouseStore(f"chdb://{folder.resolve() / 'chdb'}", threads=1)
     await migrate_store(store)
-    records = [(0, n, Envelope("default", time.time_ns(), SPANS_PER_REQUEST, body)) for n, body in enumerate(bodies)]
-    for start in range(0, len(records), BARE_BATCH):
-        await insert_records(store, records[start : start + BARE_BATCH], token=f"disk-{start}")
+    today = time.time_ns()
+    for day, received_at in enumerate((today, today - 2 * 86_400 * 10**9)):
+        records = [(day, n, Envelope("default", received_at, SPANS_PER_REQUEST, body)) for n, body in enumerate(bodies)]
+        for start in range(0, len(records), BARE_BATCH):
+            await insert_records(store, records[start : start + BARE_BATCH], token=f"disk-{day}-{start}")
     await store.command("OPTIMIZE TABLE spans FINAL")
     rows = await store.query(
-        "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = currentDatabase() AND table = 'spans' AND active"
+        "SELECT sum(bytes_on_disk) AS bytes FROM system.parts "
+        "WHERE database = currentDatabase() AND table = 'spans' AND active GROUP BY partition ORDER BY partition DESC"
     )
     await store.close()
-    sent = sum(map(len, bodies))
-    spans = requests * SPANS_PER_REQUEST
-    return {"share": rows[0]["bytes"] / sent, "bytes_per_span": rows[0]["bytes"] / spans, "otlp_bytes_per_span": sent / spans}
+    sent, spans = sum(map(len, bodies)), requests * SPANS_PER_REQUEST
+    fresh, cold = (row["bytes"] for row in rows)
+    return {
+        "share": fresh / sent,
+        "share_after_a_day": cold / sent,
+        "bytes_per_span_after_a_day": cold / spans,
+        "otlp_bytes_per_span": sent / spans,
+    }
 
 
 def _until(check: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:

@@ -13,11 +13,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-Text = Literal["unique", "repeated_prompts"]
+Text = Literal["unique", "system_prompts", "repeated_prompts"]
 Value = str | int | float
 
 PROMPT_WORDS, ANSWER_WORDS = 480, 190
 SYSTEM_WORDS = 340
+SYSTEM_PROMPTS, REPEATED_PROMPTS = 5, 500
 
 
 @lru_cache(maxsize=1)
@@ -40,13 +41,21 @@ def prose(random_: random.Random, words: int) -> str:
 
 
 class SpanSource:
-    """Requests of `spans` spans each; every id and (with `unique` text) every sentence is new."""
+    """Requests of `spans` spans each; every id and every answer is new.
+
+    A prompt is new as well (`unique`), or one of five system prompts before a new question, or one of 500 prompts.
+    """
 
     def __init__(self, seed: int, *, text: Text = "unique", dialects: int = 1) -> None:
         self._random = random.Random(seed)
         self._text = text
         self._dialects = dialects
-        self._system = [prose(self._random, SYSTEM_WORDS) for _ in range(5)]
+        count, words = {
+            "unique": (0, 0),
+            "system_prompts": (SYSTEM_PROMPTS, SYSTEM_WORDS),
+            "repeated_prompts": (REPEATED_PROMPTS, PROMPT_WORDS),
+        }[text]
+        self._known = [prose(self._random, words) for _ in range(count)]
 
     def request(self, spans: int = 100) -> bytes:
         """One serialised ExportTraceServiceRequest."""
@@ -81,7 +90,8 @@ class SpanSource:
     def _asked(self) -> str:
         if self._text == "unique":
             return prose(self._random, PROMPT_WORDS)
-        return self._random.choice(self._system) + " " + prose(self._random, PROMPT_WORDS - SYSTEM_WORDS)
+        known = self._random.choice(self._known)
+        return known if self._text == "repeated_prompts" else f"{known} {prose(self._random, PROMPT_WORDS - SYSTEM_WORDS)}"
 
     def _current(self, asked: str, answered: str, output_tokens: int) -> dict[str, Value]:
         random_ = self._random

@@ -27,6 +27,10 @@ RETAINED = {
 }
 """Tables with texts, or judgements of them, that `ingest.retention_days` holds for, each with the time that it counts from."""
 
+COLD_AFTER_DAYS = 1
+COLD_CODEC = "ZSTD(6, 24)"
+"""Of texts whose day is over: 16 MiB are searched for what was there before (docs/decisions.md)."""
+
 _LEDGER = """CREATE TABLE IF NOT EXISTS store_migrations
 (name String, hash String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = {merge_tree} ORDER BY (name, applied_at) SETTINGS fsync_after_insert = 1"""
@@ -164,6 +168,8 @@ async def _set_retention(store: ClickHouseStore, days: int) -> None:
     engines = {row["name"]: row["engine_full"] for row in tables}
     for table, time in RETAINED.items():
         wanted = f"TTL toDateTime({time}) + toIntervalDay({int(days)})"
+        if table == TARGET:
+            wanted += f", toDateTime({time}) + toIntervalDay({COLD_AFTER_DAYS}) RECOMPRESS CODEC({COLD_CODEC})"
         if wanted not in engines[table]:
             # What is stored already follows too. Only its age is looked at: large parts are not written again.
             await store.command(f"ALTER TABLE {table} MODIFY SETTING materialize_ttl_recalculate_only = 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from analyzers.drift.bfloat16 import to_bfloat16
 from schemas.view import VIEW
 from storage.clickhouse import ClickHouseStore
-from storage.migrations import RETAINED, SchemaMismatchError, check_store, migrate_store, migrations
+from storage.migrations import COLD_CODEC, RETAINED, SchemaMismatchError, check_store, migrate_store, migrations
 from tests.ingest.spans import ingest_spans, make_span
 
 
@@ -107,6 +108,29 @@ async def test_a_shorter_retention_holds_for_what_is_stored_already(bare_store: 
         for table in RETAINED:
             while (await store.query(f"SELECT count() AS n FROM {table}"))[0]["n"] > 7:
                 await asyncio.sleep(0.05)
+
+
+async def test_texts_of_a_day_that_is_over_are_compressed_thoroughly(bare_store: ClickHouseStore) -> None:
+    """Those that came in before there was such a rule follow."""
+    store = await migrated(bare_store)
+    await store.command("ALTER TABLE spans REMOVE TTL")
+    now = datetime.now(UTC)
+    for days in (0, 2):
+        span = make_span(attributes={"app.note": "a note " * 50, "gen_ai.prompt.name": f"of {days} days"})
+        await ingest_spans(store, "default", [span], received_at=now - timedelta(days=days))
+    texts = "SELECT prompt_name, attributes FROM spans ORDER BY received_at"
+    before = await store.query(texts)
+    codecs = (
+        "SELECT default_compression_codec AS codec FROM system.parts WHERE database = currentDatabase() AND table = 'spans' "
+        "AND active ORDER BY partition"
+    )
+    assert [row["codec"] for row in await store.query(codecs)] == ["ZSTD(1)", "ZSTD(1)"]
+    await migrate_store(store)
+    async with asyncio.timeout(60):
+        while [row["codec"] for row in await store.query(codecs)] != [COLD_CODEC, "ZSTD(1)"]:
+            await asyncio.sleep(0.05)
+    assert await store.query(texts) == before
+    assert len(before) == 2
 
 
 async def test_replicas_remember_batches_longer_than_kafka_keeps_records() -> None:
