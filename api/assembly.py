@@ -28,6 +28,7 @@ from ingest.kafka_topics import create_topics
 from schemas.instruments import Instruments
 from schemas.settings import Settings
 from storage.keys import list_keys
+from storage.merge_threads import merges_step_back
 from storage.migrations import migrate_store
 
 LOW_DISK_BYTES = 256 * 1024 * 1024
@@ -63,6 +64,8 @@ async def _prepare(base: Base) -> None:
     else:
         await base.control.migrate()
         await migrate_store(base.store, retention_days=base.settings.ingest.retention_days)
+        if base.store.embedded:
+            merges_step_back()
         if base.settings.kafka is not None:
             await create_topics(base.settings.kafka)
     await warn_without_keys(base)
