@@ -83,7 +83,7 @@ def decide(blank: LookRow, reference: Reference, seen: Seen) -> LookRow:
 
 def _through(reference: Reference, units: Sequence[Sketch]) -> list[Sketch]:
     filled = [unit for unit in units if unit.count]
-    # One product for all of them: the lens itself is half a megabyte to read.
+    # One product for all of them: the lens itself is 200 kB to read, twice.
     seen = iter(reference.lens(np.array([unit.total for unit in filled])) if filled else ())
     return [Sketch(unit.count, unit.weight, unit.squares, next(seen)) if unit.count else unit for unit in units]
 
