@@ -71,7 +71,7 @@ def decide(blank: LookRow, reference: Reference, seen: Seen) -> LookRow:
     )
     if not seen.units or not seen.units[-1].count:
         return replace(known, verdict="no-data", reason=f"no texts arrived within the last {format_duration(seen.unit)}")
-    through = _through(reference, seen.units)
+    through = reference.lens.through_all(seen.units)
     wealth = bet(seen.wealth, reference.moments, reference.seen, through[:-1], through[-1])
     found = look(reference.moments, reference.seen, through, reference.scan)
     if found is None:
@@ -79,13 +79,6 @@ def decide(blank: LookRow, reference: Reference, seen: Seen) -> LookRow:
         reason = f"{texts} texts since the reference; a window needs {reference.scan.min_window} (analysis.drift.min_window)"
         return replace(known, verdict="not-enough-data", reason=reason, wealth=tuple(wealth))
     return _judged(replace(known, wealth=tuple(wealth)), reference, seen, Scanned(found, reference.threshold))
-
-
-def _through(reference: Reference, units: Sequence[Sketch]) -> list[Sketch]:
-    filled = [unit for unit in units if unit.count]
-    # One product for all of them: the lens itself is 200 kB to read, twice.
-    seen = iter(reference.lens(np.array([unit.total for unit in filled])) if filled else ())
-    return [Sketch(unit.count, unit.weight, unit.squares, next(seen)) if unit.count else unit for unit in units]
 
 
 def _judged(known: LookRow, reference: Reference, seen: Seen, means: Scanned) -> LookRow:
@@ -122,7 +115,7 @@ def _novelty(reference: Reference, seen: Seen) -> Scanned | None:
     if reference.novelty is None or not any(unit.count for unit in seen.likeness):
         return None
     own = reference.novelty.reference
-    found = look(own.moments, own.seen, _through(own, seen.likeness), own.scan)
+    found = look(own.moments, own.seen, own.lens.through_all(seen.likeness), own.scan)
     return None if found is None else Scanned(found, own.threshold)
 
 

@@ -62,6 +62,12 @@ class Lens:
         """The sketch of the same texts, seen through it."""
         return Sketch(sketch.count, sketch.weight, sketch.squares, self(sketch.total))
 
+    def through_all(self, sketches: Sequence[Sketch]) -> list[Sketch]:
+        """Each as `through` has it, empty ones as they are. In one product: the lens itself is 200 kB to read, twice."""
+        filled = [sketch for sketch in sketches if sketch.count]
+        seen = iter(self(np.array([sketch.total for sketch in filled])) if filled else ())
+        return [Sketch(one.count, one.weight, one.squares, next(seen)) if one.count else one for one in sketches]
+
     def variance(self, direction: Floats) -> float:
         """dᵀΣ̂d, the variance of ⟨φ(x), d⟩ over the texts that the lens was made from."""
         along = self.directions @ direction

@@ -222,3 +222,20 @@ def test_the_second_opinion_does_not_bet_on_nothing() -> None:
     assert bet([1.0] * 5, model.moments, base, [seen], EMPTY) == [1.0] * 5
     assert bet([], model.moments, base, [EMPTY], seen) == [0.0] * 5
     assert opinion([], 28, 0.05) == 0.0
+
+
+def test_many_units_are_seen_as_each_by_itself() -> None:
+    rng = np.random.default_rng(12)
+    lens = lens_of(rng.normal(size=(200, 16)))
+    units = [
+        Sketch(3, 4.0, 6.0, rng.normal(size=16)),
+        Sketch(0, 0.0, 0.0, np.zeros(0)),
+        Sketch(2, 2.0, 2.0, rng.normal(size=16)),
+    ]
+    seen = lens.through_all(units)
+    assert seen[1] is units[1]
+    for one, unit_ in ((seen[0], units[0]), (seen[2], units[2])):
+        alone = lens.through(unit_)
+        assert (one.count, one.weight, one.squares) == (alone.count, alone.weight, alone.squares)
+        assert one.total == pytest.approx(alone.total, rel=1e-12, abs=1e-12)
+    assert lens.through_all([units[1]]) == [units[1]]
