@@ -169,7 +169,7 @@ def null_model(units: Sequence[Sketch], features: Floats) -> tuple[NullModel, Le
     lens = lens_of(features[::2])
     others = features[1::2]
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(lens(others), rowvar=False)))
-    seen = [_turned(lens.through(unit), vectors) for unit in filled]
+    seen = [_turned(unit, vectors) for unit in lens.through_all(filled)]
     return _model(seen, flattened(np.maximum(0.0, values), len(others))), lens
 
 
