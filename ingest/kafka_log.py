@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,8 @@ class KafkaTraceLog:
         self._settings = settings
         self._producer: Any = None
         self._partitions: list[int] = []
+        # A full batch wakes every sender that waits for it, to let in one: they wait here instead, in order.
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._rebuilding = asyncio.Lock()
         self._stopped = False
 
@@ -106,12 +109,14 @@ class KafkaTraceLog:
         try:
             # An idempotent producer tries for as long as there is no broker; the sender is to know before that.
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
-                await producer.send_and_wait(
-                    self._settings.topic,
-                    envelope.encode(),
-                    partition=partition,
-                    timestamp_ms=envelope.received_at_ns // 1_000_000,
-                )
+                async with self._turns[partition]:
+                    acknowledged = await producer.send(
+                        self._settings.topic,
+                        envelope.encode(),
+                        partition=partition,
+                        timestamp_ms=envelope.received_at_ns // 1_000_000,
+                    )
+                await acknowledged
         except MessageSizeTooLargeError as error:
             raise RefusedRecordError(
                 f"Kafka takes no record of {len(envelope.request)} bytes: raise max.message.bytes of {self._settings.topic}, "
