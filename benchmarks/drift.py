@@ -122,7 +122,7 @@ async def _decided(store: ClickHouseStore, scale: str, unit: timedelta, end: dat
     start = end - max(reference.scan.windows) * unit
     group = StreamGroup("p", "prompt", "service")
     found = await read_group(store, group, unit, start, end)
-    texts = NovelTexts(store, group, unit)
+    texts = NovelTexts(store, group, unit, DriftSettings())
     assert reference.novelty is not None
     rows = []
     for stream, stored in found.items():

@@ -264,27 +264,29 @@ def _sampled(row: Mapping[str, Any]) -> SampledText:
 
 
 async def read_embeddings(
-    store: ClickHouseStore, group: StreamGroup, embedder: str, start: datetime, end: datetime, limit: int
+    store: ClickHouseStore, group: StreamGroup, embedder: str, start: datetime, end: datetime, limit: int | None
 ) -> list[SampledEmbeddings]:
     """A random but fixed sample of texts of each target, of buckets in [start, end); by release and model.
 
-    The lowest slots are taken, each with all of its buckets, until they hold `limit` texts.
+    The lowest slots are taken, each with all of its buckets, until they hold `limit` texts; all slots where that is None.
     """
     condition = _SAMPLED if group.alone is None else f"{_SAMPLED} AND target = {{target:String}}"
-    # As in read_samples, the vectors are read only of texts that are wanted. Whole slots are few to look up.
-    lower = "sum(count()) OVER (PARTITION BY target ORDER BY slot) - count()"
-    counted = f"SELECT target, slot, {lower} AS lower FROM embedding_samples FINAL WHERE {condition} GROUP BY target, slot"
-    chosen = f"SELECT target, slot FROM ({counted}) WHERE lower < {{limit:UInt32}}"
+    lowest = ""
+    if limit is not None:
+        # As in read_samples, the vectors are read only of texts that are wanted. Whole slots are few to look up.
+        lower = "sum(count()) OVER (PARTITION BY target ORDER BY slot) - count()"
+        counted = f"SELECT target, slot, {lower} AS lower FROM embedding_samples FINAL WHERE {condition} GROUP BY target, slot"
+        lowest = f" AND (target, slot) IN (SELECT target, slot FROM ({counted}) WHERE lower < {{limit:UInt32}})"
     rows = await store.query(
         "SELECT target, release, model, arrayStringConcat(groupArray(embedding)) AS embeddings FROM embedding_samples FINAL "
-        f"WHERE {condition} AND (target, slot) IN ({chosen}) GROUP BY target, release, model",
+        f"WHERE {condition}{lowest} GROUP BY target, release, model",
         {
             "project": group.project,
             "part": group.part,
             "service": group.service,
             "target": group.alone.slice.target if group.alone is not None else "",
             "embedder": embedder,
-            "limit": limit,
+            "limit": limit or 0,
             **_between(start, end),
         },
         binary=["embeddings"],

@@ -163,7 +163,7 @@ class DriftLooks:
         unit = parse_duration(scale)
         start = min(firsts.values()) - (max(self._settings.windows) + 1) * unit
         units = await read_group(self._store, group, unit, start, end)
-        texts = NovelTexts(self._store, group, unit)
+        texts = NovelTexts(self._store, group, unit, self._settings)
         rows: list[LookRow] = []
         for stream, first in firsts.items():
             own = Units.of_rows(units.get(stream, ()))

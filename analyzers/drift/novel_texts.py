@@ -11,7 +11,8 @@ from analyzers.drift.bfloat16 import from_bfloat16
 from analyzers.drift.decision import EMPTY, likeness_sketch
 from analyzers.stats.mean_embedding import Sketch
 from analyzers.stats.novelty import Topics
-from schemas.drift import Slice
+from schemas.analysis import DriftSettings
+from schemas.drift import Slice, bucket_of
 from storage.clickhouse import ClickHouseStore
 from storage.drift import LookRow, SampledEmbeddings, StreamGroup, read_embeddings
 
@@ -22,10 +23,13 @@ TEXTS = 500
 class NovelTexts:
     """Reads the samples of one group of streams; what was read last serves the streams that share it."""
 
-    def __init__(self, store: ClickHouseStore, group: StreamGroup, unit: timedelta) -> None:
+    def __init__(self, store: ClickHouseStore, group: StreamGroup, unit: timedelta, settings: DriftSettings) -> None:
         self._store = store
         self._group = group
         self._unit = unit
+        kept = unit // bucket_of(settings.scales) * settings.samples_per_hour
+        # To choose takes as long as to read, and is for nothing where no more can have been kept.
+        self._limit = TEXTS if kept > TEXTS else None
         self._asked: tuple[str, datetime] | None = None
         self._found: list[SampledEmbeddings] = []
 
@@ -43,7 +47,7 @@ class NovelTexts:
 
     async def _sum(self, at: datetime, slice_: Slice, embedder: str, topics: Topics) -> Sketch:
         if self._asked != (embedder, at):
-            self._found = await read_embeddings(self._store, self._group, embedder, at, at + self._unit, TEXTS)
+            self._found = await read_embeddings(self._store, self._group, embedder, at, at + self._unit, self._limit)
             self._asked = embedder, at
         own = [texts.embeddings for texts in self._found if slice_.holds(texts.slice)]
         if not own:

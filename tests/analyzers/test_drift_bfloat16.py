@@ -69,5 +69,7 @@ async def test_the_lowest_slots_are_read_whole(store: ClickHouseStore) -> None:
     busy = [row("busy", bucket, slot) for bucket in range(3) for slot in range(10)]
     quiet = [row("quiet", 1, slot) for slot in (3, 7)]
     await store.insert_rows("embedding_samples", list(SAMPLE_COLUMNS), busy + quiet)
-    found = await read_embeddings(store, StreamGroup("p", "prompt", "s"), "e", AT, AT + 3 * HOUR, 7)
-    assert {each.slice.target: len(each.embeddings) // len(embedding) for each in found} == {"busy": 9, "quiet": 2}
+    for limit, busy_texts in ((7, 9), (None, 30)):
+        found = await read_embeddings(store, StreamGroup("p", "prompt", "s"), "e", AT, AT + 3 * HOUR, limit)
+        read = {each.slice.target: len(each.embeddings) // len(embedding) for each in found}
+        assert read == {"busy": busy_texts, "quiet": 2}
