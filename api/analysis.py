@@ -137,6 +137,7 @@ def _looks(base: Base, resources: Resources, intake: Intake) -> Component:
         watermark=lambda: drift_watermark(DRIFT),
         clock=base.clock,
         threads=resources.threads,
+        instruments=base.instruments,
     )
     return Runner("drift-looks", looks.run, _ready, resumes=True)
 

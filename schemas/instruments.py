@@ -74,6 +74,11 @@ class Instruments:
             "Stretches of the log that an analyzer failed at; each is tried again.",
             "analyzer",
         )
+        self.drift_looked_until = self._gauge(
+            "tracewarden_drift_looked_until_timestamp_seconds",
+            "Unix time up to which all looks at drift are written; of the process that looks.",
+            "scale",
+        )
 
     def _declare_log(self) -> None:
         self.spans_written = self._counter("tracewarden_spans_written_total", "Spans inserted into the trace store.")

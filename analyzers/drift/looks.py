@@ -23,6 +23,7 @@ from analyzers.stats.mean_embedding import Sketch, merged
 from schemas.analysis import DriftSettings
 from schemas.drift import Stream, floor_to
 from schemas.duration import parse_duration
+from schemas.instruments import Instruments
 from storage.analysis import Seat, leave_seat, take_seat
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
@@ -75,6 +76,7 @@ class DriftLooks:
         watermark: Watermark,
         clock: Callable[[], datetime],
         threads: Executor,
+        instruments: Instruments,
     ) -> None:
         self._store = store
         self._control = control
@@ -82,6 +84,7 @@ class DriftLooks:
         self._watermark = watermark
         self._clock = clock
         self._threads = threads
+        self._instruments = instruments
         self._holder = secrets.token_hex(8)
         self._summing = Summing(store, settings.scales)
         self._references = References(store, control, settings, threads)
@@ -106,6 +109,7 @@ class DriftLooks:
         """
         if not await self._leads(now):
             self._looked.clear()
+            self._instruments.drift_looked_until.clear()
             return 0
         watermark = await self._watermark()
         if watermark is None:
@@ -154,6 +158,7 @@ class DriftLooks:
             if not await self._leads(self._clock()):
                 return written
         self._looked[scale] = end
+        self._instruments.drift_looked_until.labels(scale).set(end.timestamp())
         return written
 
     async def _at_group(

@@ -17,6 +17,7 @@ from analyzers.drift.looks import DriftLooks
 from analyzers.embedding.embedder import Embedder
 from analyzers.resources import Resources
 from schemas.analysis import AnalysisSettings, DriftSettings
+from schemas.instruments import Instruments
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 
@@ -82,9 +83,16 @@ class DriftWorld:
         return create(Resources(settings, self.store, self.control, threads, threads, threads, self.model, lambda: self.now))
 
     def new_looks(self) -> DriftLooks:
-        """As after a restart."""
+        """As after a restart, with metrics of its own in `instruments`."""
+        self.instruments = Instruments()
         return DriftLooks(
-            self.store, self.control, self.settings, watermark=self._watermark, clock=lambda: self.now, threads=self.threads
+            self.store,
+            self.control,
+            self.settings,
+            watermark=self._watermark,
+            clock=lambda: self.now,
+            threads=self.threads,
+            instruments=self.instruments,
         )
 
     async def _watermark(self) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from analyzers.drift import novel_texts
 from schemas.control.analysis import drift_references
+from schemas.instruments import Instruments
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase, sqlite_url
 from storage.drift import LookRow, looks_between
@@ -301,13 +302,23 @@ async def test_a_model_is_compared_with_itself(world: DriftWorld) -> None:
     assert own.reference_id != whole.reference_id
 
 
+def looked_until(instruments: Instruments) -> datetime | None:
+    """What a process shows of how far it looked."""
+    shown = instruments.registry.get_sample_value("tracewarden_drift_looked_until_timestamp_seconds", {"scale": "1m"})
+    return None if shown is None else datetime.fromtimestamp(shown, UTC)
+
+
 async def test_one_process_looks_at_a_time(world: DriftWorld) -> None:
     await world.minutes(0, 3)
-    other = world.new_looks()
+    first_metrics, other = world.instruments, world.new_looks()
     assert await world.look_at(2) == 2
     assert await other.run_once(world.now) == 0
+    assert (looked_until(first_metrics), looked_until(world.instruments)) == (START + 2 * MINUTE, None)
     world.now += timedelta(minutes=1, seconds=1)
     assert await other.run_once(world.now) == 1
+    assert looked_until(world.instruments) == START + 3 * MINUTE
+    assert await world.looks.run_once(world.now) == 0
+    assert looked_until(first_metrics) is None
 
 
 async def test_days_that_are_summed_up_are_dropped(world: DriftWorld) -> None:
