@@ -6,7 +6,7 @@ KAFKA := .kafka
 ARGS ?=
 # Several processes at once, or models beside something else: threads of the linear algebra would only wait for each other.
 export OPENBLAS_NUM_THREADS ?= 1
-# Container images often forbid bytecode, to stay small: then every process compiles all sources again, a second of its start.
+# Container images often forbid bytecode, to stay small: then every process compiles our sources again.
 unexport PYTHONDONTWRITEBYTECODE
 DATA ?= ../shared/data
 
