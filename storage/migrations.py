@@ -1,8 +1,8 @@
 """Numbered, forward-only SQL files and the generated view, the same on chDB and on a server.
 
-`store_migrations` in the store records what ran. Engine names are the only substitution. The view is replaced with
-`ALTER TABLE … MODIFY QUERY`, which must happen while no writer runs: changing it between a write and the replay of that
-write would store the batch twice.
+`store_migrations` in the store records what ran. What differs between one machine and replicas is substituted. The view is
+replaced with `ALTER TABLE … MODIFY QUERY`, which must happen while no writer runs: changing it between a write and the
+replay of that write would store the batch twice.
 """
 
 from __future__ import annotations
@@ -69,10 +69,12 @@ def engine_names(*, replicated: bool) -> dict[str, str]:
     # Replicas also forget by age, after an hour by default: a batch is repeated as long as Kafka keeps its records.
     aged = f"replicated_deduplication_window_seconds = {DEDUPLICATION_S}, replicated_deduplication_window"
     window = aged if replicated else "non_replicated_deduplication_window"
+    removal = ", cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1"
     return {
         "merge_tree": f"{prefix}MergeTree",
         "replacing_merge_tree": f"{prefix}ReplacingMergeTree",
         "deduplication_window": window,
+        "part_removal": "" if replicated else removal,
     }
 
 
@@ -95,6 +97,10 @@ async def migrate_store(store: ClickHouseStore, *, retention_days: int = 30) -> 
         await _replace_view(store, exists=VIEW in applied)
         ran.append(VIEW)
     await _set_retention(store, retention_days)
+    if ran and store.embedded:
+        # Its thread sleeps as long as the settings of before said.
+        await store.command(f"SYSTEM STOP CLEANUP {TARGET}")
+        await store.command(f"SYSTEM START CLEANUP {TARGET}")
     return ran
 
 

@@ -133,9 +133,41 @@ async def test_texts_of_a_day_that_is_over_are_compressed_thoroughly(bare_store:
     assert len(before) == 2
 
 
-async def test_replicas_remember_batches_longer_than_kafka_keeps_records() -> None:
+async def test_every_table_is_forced_to_disk(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
+    sql = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+    engines = {row["name"]: row["engine_full"] for row in await store.query(sql)}
+    assert {"spans", "scores", "store_migrations"} <= set(engines)
+    for setting in ("fsync_after_insert = 1", "fsync_part_directory = 1", "min_rows_to_fsync_after_merge = 1"):
+        assert [name for name, engine in engines.items() if setting not in engine] == []
+
+
+async def test_a_merge_is_on_disk_before_what_it_read_is_deleted(bare_store: ClickHouseStore) -> None:
+    """Which is soon: nobody waits for half a minute's parts, deleted all at once."""
+    store = await migrated(bare_store)
+    await store.command("SYSTEM STOP MERGES spans")
+    for _ in range(2):
+        await ingest_spans(store, "default", [make_span()])
+    await store.command("SYSTEM START MERGES spans")
+    synced = "SELECT value AS n FROM system.events WHERE event = 'FileSync'"
+    (before,) = await store.query(synced)
+    await store.command("OPTIMIZE TABLE spans FINAL")
+    (after,) = await store.query(synced)
+    parts = "SELECT active, files FROM system.parts WHERE database = currentDatabase() AND table = 'spans' ORDER BY active DESC"
+    merged = (await store.query(parts))[0]
+    assert merged["active"] == 1
+    assert after["n"] - before["n"] >= merged["files"]
+    async with asyncio.timeout(15):
+        while len(await store.query(parts)) > 1:
+            await asyncio.sleep(0.05)
+
+
+async def test_replicas_have_settings_of_their_own() -> None:
+    """They remember batches longer than Kafka keeps records, and ask their keeper no oftener than usual."""
     server = ClickHouseStore("http://user:password@clickhouse:8123/tracewarden")  # never connected
     replicated = str(migrations(server, replicated=True))
     assert "replicated_deduplication_window_seconds = 1209600, replicated_deduplication_window = 10000" in replicated
     assert "replicated_deduplication_window_seconds" not in str(migrations(server))
+    assert "cleanup_delay_period" in str(migrations(server))
+    assert "cleanup_delay_period" not in replicated
     await server.close()
