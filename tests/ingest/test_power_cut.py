@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.clickhouse import ClickHouseStore
+from storage.clickhouse import DEFAULT_DATABASE, ClickHouseStore
 from tests.ingest.logs import until
 from tests.ingest.oracle import Ledger, Verdict, judge, report
 from tests.ingest.served import ServeProcess, senders, stored
@@ -59,16 +59,11 @@ def image(tmp_path: Path) -> Path:
 
 
 def merged_parts_are_deleted(data_dir: Path) -> bool:
-    """Whether some table has one part in the place of `PARTS` or more, which are gone."""
-    blocks: dict[Path, list[tuple[int, int, int]]] = {}
-    for part in (data_dir / "chdb" / "store").glob("*/*/2*_*_*_*"):
-        _, first, last, level = map(int, part.name.split("_")[:4])
-        blocks.setdefault(part.parent, []).append((first, last, level))
-    return any(
-        level and last - first >= PARTS and not any(first <= other <= last for other, _, lower in found if not lower)
-        for found in blocks.values()
-        for first, last, level in found
-    )
+    """Whether there is one part of spans in the place of `PARTS` or more, which are gone."""
+    names = [part.name.split("_") for part in (data_dir / "chdb" / "data" / DEFAULT_DATABASE / "spans").glob("2*_*_*_*")]
+    parts = [(int(first), int(last), int(level)) for _, first, last, level, *_ in names]
+    fresh = {first for first, _, level in parts if not level}
+    return any(level and last - first >= PARTS and not fresh & set(range(first, last + 1)) for first, last, level in parts)
 
 
 async def cut(served: ServeProcess, image: Path) -> tuple[Ledger, Path]:
