@@ -30,6 +30,7 @@ from schemas.settings import Settings
 from storage.keys import list_keys
 from storage.merge_threads import merges_step_back
 from storage.migrations import migrate_store
+from storage.unreadable_parts import unreadable_parts
 
 LOW_DISK_BYTES = 256 * 1024 * 1024
 
@@ -64,6 +65,8 @@ async def _prepare(base: Base) -> None:
     else:
         await base.control.migrate()
         await migrate_store(base.store, retention_days=base.settings.ingest.retention_days)
+        if problem := await unreadable_parts(base.store):
+            _log.error("parts_unreadable", detail=problem)
         if base.store.embedded:
             merges_step_back()
         if base.settings.kafka is not None:

@@ -31,6 +31,7 @@ from schemas.settings import Settings, read_secret
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.migrations import SchemaMismatchError, check_store
+from storage.unreadable_parts import unreadable_parts
 
 CHECK_TIMEOUT_S = 15.0
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
@@ -224,6 +225,8 @@ async def _examine_store(store: ClickHouseStore) -> list[Finding]:
         )
     engine = "chDB, ClickHouse" if store.embedded else "ClickHouse"
     findings = fine("store", f"{engine} {found} answers")
+    if problem := await unreadable_parts(store):
+        findings += wrong("store: parts", problem)
     if not store.embedded:
         await check_store(store)
         findings += compare_clocks("clock: store", row["now"], utc_now())

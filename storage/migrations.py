@@ -33,7 +33,8 @@ COLD_CODEC = "ZSTD(6, 24)"
 
 _LEDGER = """CREATE TABLE IF NOT EXISTS store_migrations
 (name String, hash String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
-ENGINE = {merge_tree} ORDER BY (name, applied_at) SETTINGS fsync_after_insert = 1"""
+ENGINE = {merge_tree} ORDER BY (name, applied_at)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1"""
 
 
 @dataclass(frozen=True)

@@ -81,15 +81,15 @@ async def cut(served: ServeProcess, image: Path) -> tuple[Ledger, Path]:
     return at_the_cut, left
 
 
-async def after_a_cut(served: ServeProcess, image: Path, folder: Path) -> Verdict:
-    """The verdict over what is found when the server has started again on what was left."""
+async def after_a_cut(served: ServeProcess, image: Path, folder: Path) -> tuple[Verdict, str]:
+    """The verdict over what is found when the server has started again on what was left, and what it said."""
     ledger, left = await cut(served, image)
     with mounted(left, folder):
         again = ServeProcess(folder / "data")
         try:
             await again.start()
             assert await again.terminate() == 0
-            return judge(ledger, await stored(again.data_dir))
+            return judge(ledger, await stored(again.data_dir)), again.log.read_text()
         finally:
             again.kill9()
 
@@ -113,9 +113,10 @@ async def test_a_power_cut_loses_nothing_acknowledged(tmp_path: Path, image: Pat
         try:
             if not forced:
                 await never_forced(served)
-            verdict = await after_a_cut(served, image, tmp_path / "after")
+            verdict, said = await after_a_cut(served, image, tmp_path / "after")
         finally:
             served.kill9()
     report(f"embedded, a power cut{'' if forced else ', merges not forced to disk'}", verdict)
     assert verdict.clean == forced
+    assert ("parts_unreadable" in said) == (not forced)
     assert (verdict.doubled, verdict.never_sent) == (0, 0)
