@@ -33,8 +33,7 @@ COLD_CODEC = "ZSTD(6, 24)"
 
 _LEDGER = """CREATE TABLE IF NOT EXISTS store_migrations
 (name String, hash String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
-ENGINE = {merge_tree} ORDER BY (name, applied_at)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1"""
+ENGINE = {merge_tree} ORDER BY (name, applied_at) SETTINGS {durable}"""
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,16 @@ def engine_names(*, replicated: bool) -> dict[str, str]:
     # Replicas also forget by age, after an hour by default: a batch is repeated as long as Kafka keeps its records.
     aged = f"replicated_deduplication_window_seconds = {DEDUPLICATION_S}, replicated_deduplication_window"
     window = aged if replicated else "non_replicated_deduplication_window"
-    removal = ", cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1"
+    durable = "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1"
+    if not replicated:
+        # Deleted parts go every second, a few files at once: behind the thousands of half a minute inserts wait. Replicas would
+        # ask their keeper as often.
+        durable += ", cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1"
     return {
         "merge_tree": f"{prefix}MergeTree",
         "replacing_merge_tree": f"{prefix}ReplacingMergeTree",
         "deduplication_window": window,
-        "part_removal": "" if replicated else removal,
+        "durable": durable,
     }
 
 
