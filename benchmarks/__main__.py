@@ -56,12 +56,14 @@ def _ingest(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     whole = ingest.throughput(folder / "throughput", given.requests, QUIET)
     steady = ingest.steady(folder / "steady", 20.0, QUIET)
     analyzed = ingest.steady(folder / "analyzed", 30.0, {})
+    share = ingest.steady(folder / "share", 30.0, {}, bare["spans_per_s"] * ingest.STEADY_SHARE)
     ratio = {"ratio": whole["spans_per_s"] / bare["spans_per_s"]}
     return {
         "bare insert": bare,
         "embedded, full load": whole | ratio,
         "embedded, 2,000 spans/s": steady,
         "the same, models at work": analyzed,
+        f"{ingest.STEADY_SHARE:.0%} of the bare insert, models at work": share,
     }
 
 

@@ -26,6 +26,8 @@ from storage.migrations import migrate_store
 
 SPANS_PER_REQUEST = 100
 STEADY_SPANS_PER_S = 2_000
+STEADY_SHARE = STEADY_SPANS_PER_S / 15_000
+"""The same load as a share of the bare insert of the machine that the goals were set on, for machines of another speed."""
 BARE_BATCH = 80
 """Requests of one bare insert: 8,000 spans."""
 WARM_UP = 300
@@ -98,22 +100,27 @@ def _warm_up(server: Server, connections: int) -> None:
     _until(lambda: server.get("/v1/status")["written"] >= WARM_UP * SPANS_PER_REQUEST, "everything is written")
 
 
-def steady(folder: Path, seconds: float, settings: Result) -> Result:
-    """Latency at 2,000 spans a second; then how long until a span can be queried, asked for up to a hundred times a second."""
-    every_s = SPANS_PER_REQUEST / STEADY_SPANS_PER_S
+def steady(folder: Path, seconds: float, settings: Result, spans_per_s: float = STEADY_SPANS_PER_S) -> Result:
+    """Latency at a steady load; then how long until a span can be queried, asked for up to a hundred times a second."""
+    every_s = SPANS_PER_REQUEST / spans_per_s
     bodies, others = (prepare(round(seconds / every_s), seed=seed) for seed in (4, 7))
     with Server(folder, settings) as server:
         # Models are loaded when they meet their first text, which takes seconds once.
         asyncio.run(send_all(server.otlp_port, prepare(1, seed=5), 1))
-        _until(lambda: all(each["behind"] == 0 for each in server.get("/v1/status")["analyzers"]), "all is analyzed", 300)
+        _until(lambda: _all_is_analyzed(server), "all is analyzed", patience_s=300, every_s=1)
         load = asyncio.run(send_steadily(server.otlp_port, bodies, every_s))
         visible = asyncio.run(_visible(server, others, every_s))
     return {
+        "spans_per_s": spans_per_s,
         "ack_p50_ms": load.percentile_ms(0.5),
         "ack_p99_ms": load.percentile_ms(0.99),
         "visible_p50_ms": float(np.quantile(visible, 0.5)) * 1000,
         "visible_p99_ms": float(np.quantile(visible, 0.99)) * 1000,
     }
+
+
+def _all_is_analyzed(server: Server) -> bool:
+    return all(each["behind"] == 0 for each in server.get("/v1/status")["analyzers"])
 
 
 async def _visible(server: Server, bodies: Sequence[bytes], every_s: float) -> list[float]:
@@ -196,12 +203,12 @@ async def _disk(folder: Path, requests: int, kind: Result) -> Result:
     }
 
 
-def _until(check: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+def _until(check: Callable[[], bool], what: str, patience_s: float = 60.0, every_s: float = 0.02) -> None:
     end = time.monotonic() + patience_s
     while not check():
         if time.monotonic() > end:
             raise TimeoutError(f"after {patience_s:.0f} s still not: {what}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 if __name__ == "__main__":
