@@ -21,14 +21,14 @@ from analyzers.contract import Analyzer, AnalyzerUnavailableError, Batch, Findin
 from analyzers.records import contexts, coverage_rows, score_row, span_text, wanted_of
 from analyzers.sampling import Sample, Wanted, sample
 from analyzers.seats import Seats
+from analyzers.stretches import Stretches
 from schemas.instruments import Instruments
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_cursor, write_held_cursor
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase, ControlError
 from storage.scores import CoverageRow, ScoreRow, insert_coverage, insert_scores
-from storage.span_texts import Stretch, cut, read_found_rows, read_heads, read_texts
+from storage.span_texts import Stretch, read_found_rows, read_texts
 
-STRETCH_SPANS = 5_000
 ATTEMPTS = 5
 LONGEST_PAUSE_S = 60.0
 
@@ -96,6 +96,7 @@ class AnalyzerRunner:
         store: ClickHouseStore,
         control: ControlDatabase,
         seats: Seats,
+        stretches: Stretches,
         *,
         committed: Committed,
         texts_per_s: float | None,
@@ -107,6 +108,7 @@ class AnalyzerRunner:
         self._store = store
         self._control = control
         self._seats = seats
+        self._stretches = stretches
         self._committed = committed
         self._allowance = Allowance(texts_per_s)
         self._poll_s = poll_s
@@ -126,14 +128,14 @@ class AnalyzerRunner:
 
     async def round(self, stop: asyncio.Event) -> float:
         """One stretch of every partition that is ours; how long to wait before the next round."""
-        pause_s = self._poll_s
+        pauses_s = []
         committed = await self._committed()
         self._instruments.analyzer_behind.labels(self.analyzer.name).set(0)
         async for seat, lease in self._seats.take(self.analyzer.name, sorted(committed)):
             if stop.is_set():
                 break
-            pause_s = min(pause_s, await self._advance(seat, lease, committed[seat.partition]))
-        return pause_s
+            pauses_s.append(await self._advance(seat, lease, committed[seat.partition]))
+        return min(pauses_s, default=self._until_look())
 
     async def _advance(self, seat: Seat, lease: tuple[str, int], end: int) -> float:
         """One stretch of one partition; how long to wait before the next."""
@@ -142,13 +144,13 @@ class AnalyzerRunner:
         try:
             if cursor.plan is None:
                 if cursor.next_offset >= end:
-                    return self._poll_s
+                    return self._until_look()
                 cursor = await self._plan(seat, lease, cursor, end)
             async with self._seats.kept(seat, lease):
                 await self._analyze(seat, lease, cursor)
         except LeaseLostError:
             _log.info("seat_lost", analyzer=self.analyzer.name, partition=seat.partition)
-            return self._poll_s
+            return self._until_look()
         except AnalyzerUnavailableError as error:
             await self._write(seat, lease, replace(cursor, last_error=str(error)[:1000]))
             return self._wait_for_it(error)
@@ -157,11 +159,12 @@ class AnalyzerRunner:
             return LONGEST_PAUSE_S / 10
         except Exception as error:  # whatever an analyzer raises is its own affair: counted, stored, tried again
             return await self._failed(seat, lease, cursor, error)
-        return 0.0 if cursor.plan is not None and cursor.plan.end < end else self._poll_s
+        goes_on = cursor.plan is not None and self._stretches.goes_on(seat.partition, cursor.plan.end, end)
+        return 0.0 if goes_on else self._until_look()
 
     async def _plan(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> Cursor:
-        until = await cut(self._store, self._stretch(seat, cursor, end), STRETCH_SPANS)
-        allowance = self._allowance.take(behind=until < end)
+        until = await self._stretches.plan(self._stretch(seat, cursor, end))
+        allowance = self._allowance.take(behind=self._stretches.goes_on(seat.partition, until, end))
         planned = replace(cursor, plan=Plan(cursor.next_offset, until, allowance))
         await self._write(seat, lease, planned)
         return planned
@@ -181,7 +184,7 @@ class AnalyzerRunner:
     async def _read(self, seat: Seat, cursor: Cursor, plan: Plan) -> Reading:
         """Choose among the heads of the stretch's spans, and read the texts of those chosen only."""
         stretch = self._stretch(seat, cursor, plan.end)
-        heads = await read_heads(self._store, stretch)
+        heads = await self._stretches.heads(stretch)
         wanted, chosen, theirs = await asyncio.to_thread(_choose, heads, self.analyzer.parts, plan.allowance)
         rows = await read_texts(self._store, stretch, theirs)
         found = await read_found_rows(self._store, stretch, rows) if getattr(self.analyzer, "needs_context", False) else []
@@ -242,6 +245,10 @@ class AnalyzerRunner:
         await self._store_findings(reading, Findings(), failed=True)
         await self._finish(seat, lease, cursor, reading, "failed")
         return 0.0
+
+    def _until_look(self) -> float:
+        """Seconds until all analyzers look again: those that look at the same time see the same end of the log."""
+        return self._poll_s - time.monotonic() % self._poll_s
 
     def _wait_for_it(self, error: AnalyzerUnavailableError) -> float:
         if str(error) != self._unavailable:

@@ -16,6 +16,7 @@ from analyzers.registry import UnknownAnalyzerError, create, register_metrics
 from analyzers.resources import Resources, analysis_threads, model_process, text_process
 from analyzers.runner import AnalyzerRunner, Committed
 from analyzers.seats import Seats
+from analyzers.stretches import Stretches
 from api.base import Base, StartError, open_store
 from api.intake import Analyzed, Intake
 from api.lifecycle import Closing, Component, Runner
@@ -40,8 +41,8 @@ def assemble_analysis(base: Base, intake: Intake) -> list[Component]:
     embedder = Embedder(settings.embedder, models)
     resources = Resources(settings, store, base.control, threads, models, texts, embedder, base.clock)
     analyzers = [_create(name, resources) for name in dict.fromkeys(settings.analyzers)]
-    seats = Seats(base.control, topic(base), base.clock)
-    runners = [_runner(base, analyzer, resources, seats, intake.committed) for analyzer in analyzers]
+    seats, stretches = Seats(base.control, topic(base), base.clock), Stretches(store)
+    runners = [_runner(base, analyzer, resources, seats, stretches, intake.committed) for analyzer in analyzers]
     closing = [Closing(each.close) for each in analyzers if hasattr(each, "close")]
     looks = [_looks(base, resources, intake)] if DRIFT in settings.analyzers else []
     collector = _collector(base, resources, seats, intake.committed)
@@ -100,12 +101,15 @@ def _create(name: str, resources: Resources) -> Analyzer:
         ) from error
 
 
-def _runner(base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, committed: Committed) -> Component:
+def _runner(
+    base: Base, analyzer: Analyzer, resources: Resources, seats: Seats, stretches: Stretches, committed: Committed
+) -> Component:
     runner = AnalyzerRunner(
         analyzer,
         resources.store,
         base.control,
         seats,
+        stretches,
         committed=committed,
         texts_per_s=resources.settings.texts_per_s.get(analyzer.name),
         poll_s=resources.settings.poll_s,

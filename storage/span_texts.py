@@ -99,15 +99,15 @@ class Stretch:
     since: datetime
 
 
-async def cut(store: ClickHouseStore, stretch: Stretch, spans: int) -> int:
-    """Where to end a stretch so that it holds about `spans` generative AI spans: whole records, at least one."""
+async def cut(store: ClickHouseStore, stretch: Stretch, spans: int) -> tuple[int, int]:
+    """Where to end a stretch so that it holds about `spans` generative AI spans, and how many: whole records, at least one."""
     rows = await store.query(_OFFSETS, {**stretch_bounds(stretch), "limit": spans})
     found = 0
     for row in rows:
         found += row["n"]
         if found >= spans:
-            return int(row["log_offset"]) + 1
-    return stretch.end
+            return int(row["log_offset"]) + 1, found
+    return stretch.end, found
 
 
 async def read_heads(store: ClickHouseStore, stretch: Stretch) -> list[dict[str, Any]]:

@@ -10,12 +10,14 @@ from typing import Any
 from analyzers.contract import Batch, Findings, Part, Score, SpanText
 from analyzers.runner import AnalyzerRunner
 from analyzers.seats import Seats
+from analyzers.stretches import Stretches
 from schemas.instruments import Instruments
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 from tests.ingest.spans import make_span
 
 TOPIC = "embedded"
+POLL_S = 0.01
 
 
 class LengthAnalyzer:
@@ -79,6 +81,7 @@ def runner_of(
     *,
     texts_per_s: float | None = None,
     seats: Seats | None = None,
+    stretches: Stretches | None = None,
 ) -> AnalyzerRunner:
     """A runner over everything that is in the store."""
     return AnalyzerRunner(
@@ -86,9 +89,10 @@ def runner_of(
         store,
         control,
         seats or Seats(control, TOPIC, clock),
+        stretches or Stretches(store),
         committed=lambda: log_end(store),
         texts_per_s=texts_per_s,
-        poll_s=0.01,
+        poll_s=POLL_S,
         clock=clock,
         instruments=Instruments(),
     )

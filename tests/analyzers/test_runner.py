@@ -16,7 +16,7 @@ from analyzers.seats import LEASE, Seats
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_analysis, read_cursor, write_cursor
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
-from tests.analyzers.runner_world import TOPIC, LengthAnalyzer, chat, log_end, run_rounds, runner_of
+from tests.analyzers.runner_world import POLL_S, TOPIC, LengthAnalyzer, chat, log_end, run_rounds, runner_of
 from tests.ingest.spans import ingest_spans, make_span
 
 # Not long ago: what is older than the retention is dropped at once.
@@ -130,6 +130,23 @@ async def test_what_is_not_available_is_waited_for(store: ClickHouseStore, contr
     assert (cursor.failures, cursor.last_error) == (0, str(missing))
     await run_rounds(runner, 1)
     assert [row["value"] for row in await scores(store)] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        (RuntimeError("the model broke"), [2.0, 4.0, 8.0, 16.0, 0.0]),
+        (AnalyzerUnavailableError("it is not installed"), [60.0] * 5),
+    ],
+)
+async def test_it_is_tried_again_after_longer_and_longer(
+    store: ClickHouseStore, control: ControlDatabase, clock: Clock, error: Exception, pauses: list[float]
+) -> None:
+    runner = runner_of(LengthAnalyzer(fails=5, error=error), store, control, clock)
+    stop = asyncio.Event()
+    assert await runner.round(stop) <= POLL_S
+    await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW)
+    assert [await runner.round(stop) for _ in pauses] == pauses
 
 
 async def test_a_value_that_is_not_a_number_is_absent(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
