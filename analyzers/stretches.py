@@ -93,6 +93,7 @@ class Stretches:
         reading = self._heads.get(key)
         if reading is None:
             reading = self._heads[key] = asyncio.ensure_future(read_heads(self._store, stretch))
+            reading.add_done_callback(_looked_at)
             if len(self._heads) > KEPT_HEADS:
                 self._heads.popitem(last=False)
         try:
@@ -101,3 +102,9 @@ class Stretches:
             if self._heads.get(key) is reading:
                 del self._heads[key]
             raise
+
+
+def _looked_at(reading: asyncio.Future[Any]) -> None:
+    """Those who waited for it may all have been told to stop: then its error is nobody's."""
+    if not reading.cancelled():
+        reading.exception()

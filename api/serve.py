@@ -46,12 +46,16 @@ async def _run(settings: Settings, roles: Roles, addresses: Addresses) -> None:
     lines = addresses.lines()
     try:
         components = await assemble(settings, roles, addresses)
-        # Modules stay: collections, which stop every thread, need not go through them again and again.
-        gc.collect()
-        gc.freeze()
-        await run_until(components, stop, lambda: announce(lines))
+        await run_until(components, stop, lambda: _ready(lines))
     finally:
         addresses.close()
+
+
+def _ready(lines: Sequence[str]) -> None:
+    # Modules, prices and connections stay: collections, which stop every thread, need not go through them again and again.
+    gc.collect()
+    gc.freeze()
+    announce(lines)
 
 
 def announce(lines: Sequence[str]) -> None:
