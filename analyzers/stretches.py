@@ -18,8 +18,14 @@ from storage.span_texts import Stretch, cut, read_heads
 
 STRETCH_SPANS = 5_000
 KEPT_ENDS = 256
-KEPT_HEADS = 4
-"""Stretches whose heads are kept: some megabytes each."""
+KEPT_HEADS = 4 * STRETCH_SPANS
+"""Some twenty megabytes; of several partitions each has its share."""
+KEPT_STRETCHES = 64
+
+
+Heads = list[dict[str, Any]]
+_Place = tuple[int, int, int]
+"""(partition, first offset, offset of the end)"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Stretches:
         self._store = store
         self._planned: defaultdict[int, deque[Planned]] = defaultdict(lambda: deque(maxlen=KEPT_ENDS))
         self._planning: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._heads: OrderedDict[tuple[int, int, int], asyncio.Future[list[dict[str, Any]]]] = OrderedDict()
+        self._reading: dict[_Place, asyncio.Future[Heads]] = {}
+        self._heads: OrderedDict[_Place, Heads] = OrderedDict()
 
     async def plan(self, stretch: Stretch) -> int:
         """Where to end a stretch that may go to the end of `stretch`.
@@ -83,28 +90,33 @@ class Stretches:
             return until < end
         return last.end > until or last.more
 
-    async def heads(self, stretch: Stretch) -> list[dict[str, Any]]:
+    async def heads(self, stretch: Stretch) -> Heads:
         """`read_heads` of the stretch; to be looked at only, for others get the same.
 
         Raises:
             StoreError: the store does not answer.
         """
-        key = stretch.partition, stretch.first, stretch.end
-        reading = self._heads.get(key)
-        if reading is None:
-            reading = self._heads[key] = asyncio.ensure_future(read_heads(self._store, stretch))
-            reading.add_done_callback(_looked_at)
-            if len(self._heads) > KEPT_HEADS:
-                self._heads.popitem(last=False)
+        place = stretch.partition, stretch.first, stretch.end
+        if place in self._heads:
+            return self._heads[place]
+        if place not in self._reading:
+            self._reading[place] = asyncio.ensure_future(self._read(place, stretch))
+            self._reading[place].add_done_callback(_looked_at)
+        # One that is told to stop does not break off what others wait for.
+        return await asyncio.shield(self._reading[place])
+
+    async def _read(self, place: _Place, stretch: Stretch) -> Heads:
         try:
-            return await asyncio.shield(reading)
-        except Exception:
-            if self._heads.get(key) is reading:
-                del self._heads[key]
-            raise
+            heads = await read_heads(self._store, stretch)
+        finally:
+            del self._reading[place]
+        self._heads[place] = heads
+        while len(self._heads) > KEPT_STRETCHES or sum(map(len, self._heads.values())) > max(KEPT_HEADS, len(heads)):
+            self._heads.popitem(last=False)
+        return heads
 
 
-def _looked_at(reading: asyncio.Future[Any]) -> None:
+def _looked_at(reading: asyncio.Future[Heads]) -> None:
     """Those who waited for it may all have been told to stop: then its error is nobody's."""
     if not reading.cancelled():
         reading.exception()

@@ -11,7 +11,7 @@ import pytest
 
 from analyzers import stretches as module
 from analyzers.seats import Seats
-from analyzers.stretches import KEPT_HEADS, STRETCH_SPANS, Planned, Stretches, follow
+from analyzers.stretches import KEPT_STRETCHES, STRETCH_SPANS, Planned, Stretches, follow
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.control import ControlDatabase
 from storage.span_texts import Stretch, read_heads
@@ -168,11 +168,29 @@ async def test_one_that_gives_up_does_not_take_the_heads_from_others(store: Clic
     assert len(reads.read) == 1
 
 
-async def test_heads_of_a_few_stretches_are_kept(store: ClickHouseStore, reads: Reads) -> None:
+async def test_so_many_heads_are_kept(store: ClickHouseStore, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_HEADS", 2)
     stretches = Stretches(store)
-    for first in range(KEPT_HEADS + 1):
-        await stretches.heads(Stretch(0, first, first + 1, NOW))
-    await stretches.heads(Stretch(0, KEPT_HEADS, KEPT_HEADS + 1, NOW))
-    assert len(reads.read) == KEPT_HEADS + 1
-    await stretches.heads(Stretch(0, 0, 1, NOW))
-    assert len(reads.read) == KEPT_HEADS + 2
+    offsets = [await one_more(store) for _ in range(3)]
+    places = [Stretch(0, at, at + 1, NOW) for at in offsets]
+    for place in (*places, *reversed(places[1:])):
+        await stretches.heads(place)
+    assert len(reads.read) == 3
+    await stretches.heads(places[0])
+    assert len(reads.read) == 4
+
+    # Larger than all that may be kept: it is, alone.
+    whole = Stretch(0, offsets[0], offsets[2] + 1, NOW)
+    assert len(await stretches.heads(whole)) == len(await stretches.heads(whole)) == 3
+    await stretches.heads(places[0])
+    assert len(reads.read) == 6
+
+
+async def test_so_many_empty_stretches_are_kept(store: ClickHouseStore, reads: Reads) -> None:
+    stretches = Stretches(store)
+    places = [Stretch(0, first, first + 1, NOW) for first in range(10**6, 10**6 + KEPT_STRETCHES + 1)]
+    for place in (*places, places[-1], places[1]):
+        await stretches.heads(place)
+    assert len(reads.read) == len(places)
+    await stretches.heads(places[0])
+    assert len(reads.read) == len(places) + 1
