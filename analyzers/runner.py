@@ -43,16 +43,17 @@ _log = structlog.get_logger("analysis")
 class Allowance:
     """A budget in texts a second, saved up over at most a minute.
 
-    What an analyzer is given is also what it can do: a stretch takes seconds, not minutes, and one second while more waits,
-    so that one slower than its budget looks at a smaller share instead of falling behind.
+    What an analyzer is given is also what it can do until the next look, `calm_s` later, and in one second while more waits,
+    so that one slower than its budget looks at a smaller share instead of falling behind. Not more than that: a load that
+    begins beside a stretch makes it several times longer.
     """
 
     SAVED_S = 60.0
-    CALM_S = 10.0
     BEHIND_S = 1.0
 
-    def __init__(self, texts_per_s: float | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, texts_per_s: float | None, calm_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate = texts_per_s
+        self._calm_s = calm_s
         self._speed = texts_per_s or 0.0
         self._monotonic = monotonic
         self._since = monotonic() - self.SAVED_S
@@ -64,7 +65,7 @@ class Allowance:
         now = self._monotonic()
         saved_s = min(now - self._since, self.SAVED_S)
         self._since = now
-        most = self._speed * (self.BEHIND_S if behind else self.CALM_S)
+        most = self._speed * (self.BEHIND_S if behind else self._calm_s)
         return max(1, round(min(self._rate * saved_s, most)))
 
     def settle(self, allowance: int | None, texts: int, seconds: float) -> None:
@@ -103,6 +104,7 @@ class AnalyzerRunner:
         poll_s: float,
         clock: Callable[[], datetime],
         instruments: Instruments,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.analyzer = analyzer
         self._store = store
@@ -110,10 +112,12 @@ class AnalyzerRunner:
         self._seats = seats
         self._stretches = stretches
         self._committed = committed
-        self._allowance = Allowance(texts_per_s)
+        self._allowance = Allowance(texts_per_s, poll_s)
         self._poll_s = poll_s
         self._clock = clock
         self._instruments = instruments
+        self.monotonic = monotonic
+        self._due: dict[int, float] = {}
         self._unavailable = ""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -127,20 +131,29 @@ class AnalyzerRunner:
             await self._seats.leave(self.analyzer.name)
 
     async def round(self, stop: asyncio.Event) -> float:
-        """One stretch of every partition that is ours; how long to wait before the next round."""
-        pauses_s = []
+        """One stretch of every partition that is ours and due; how long to wait before the next round."""
         committed = await self._committed()
         self._instruments.analyzer_behind.labels(self.analyzer.name).set(0)
+        ours = []
         async for seat, lease in self._seats.take(self.analyzer.name, sorted(committed)):
             if stop.is_set():
                 break
-            pauses_s.append(await self._advance(seat, lease, committed[seat.partition]))
-        return min(pauses_s, default=self._until_look())
+            ours.append(seat.partition)
+            await self._advance(seat, lease, committed[seat.partition])
+        # Never past the next look, however long a partition waits: leases are prolonged in between.
+        now = self.monotonic()
+        return max(0.0, min([self._until_look(), *(self._due[partition] - now for partition in ours)]))
 
-    async def _advance(self, seat: Seat, lease: tuple[str, int], end: int) -> float:
-        """One stretch of one partition; how long to wait before the next."""
+    async def _advance(self, seat: Seat, lease: tuple[str, int], end: int) -> None:
+        """One stretch of one partition, if it is due."""
         cursor = await self._control.read(lambda connection: read_cursor(connection, seat))
         self._instruments.analyzer_behind.labels(self.analyzer.name).inc(max(0, end - cursor.next_offset))
+        if self.monotonic() >= self._due.get(seat.partition, 0.0):
+            pause_s = await self._stretch_of(seat, lease, cursor, end)
+            self._due[seat.partition] = self.monotonic() + pause_s
+
+    async def _stretch_of(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> float:
+        """Plan a stretch, or take up the planned one, and analyze it; how long this partition waits then."""
         try:
             if cursor.plan is None:
                 if cursor.next_offset >= end:
@@ -248,7 +261,7 @@ class AnalyzerRunner:
 
     def _until_look(self) -> float:
         """Seconds until all analyzers look again: those that look at the same time see the same end of the log."""
-        return self._poll_s - time.monotonic() % self._poll_s
+        return self._poll_s - self.monotonic() % self._poll_s
 
     def _wait_for_it(self, error: AnalyzerUnavailableError) -> float:
         if str(error) != self._unavailable:

@@ -75,7 +75,7 @@ class IngestSettings(Section):
     """Bytes of one insert at most."""
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How long the Kafka writer waits for a batch to fill."""
-    embedded_interval_ms: Annotated[int, Field(ge=0, le=1_000)] = 50
+    embedded_interval_ms: Annotated[int, Field(ge=0, le=1_000)] = 100
     """Time between the beginnings of two inserts of the embedded log at least: requests in between share the second."""
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """Days that spans are kept, and whatever quotes or judges their texts: scores, sampled texts, looks at drift."""

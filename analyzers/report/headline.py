@@ -94,7 +94,7 @@ def headline_of(findings: Sequence[Finding], requests: Figure, drift: Drift) -> 
         return "No spans arrived, so there is nothing to report."
     if not pressing:
         calm = ["no alert fired", "nothing changed clearly"] + ([] if drift.missing else ["nothing drifted"])
-        return f"A quiet week: {', '.join(calm)}."
+        return f"All quiet: {', '.join(calm)}."
     first = pressing[0].text
     more = len(pressing) - 1
     return first if more == 0 else f"{first.rstrip('.')} – and {more} more {'matter' if more == 1 else 'matters'} to look at."

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from analyzers.contract import Batch, Findings, Part, Score, SpanText
-from analyzers.runner import AnalyzerRunner
+from analyzers.runner import LONGEST_PAUSE_S, AnalyzerRunner, Committed
 from analyzers.seats import Seats
 from analyzers.stretches import Stretches
 from schemas.instruments import Instruments
@@ -17,7 +17,7 @@ from storage.control import ControlDatabase
 from tests.ingest.spans import make_span
 
 TOPIC = "embedded"
-POLL_S = 0.01
+POLL_S = 10.0
 
 
 class LengthAnalyzer:
@@ -73,6 +73,16 @@ async def log_end(store: ClickHouseStore) -> dict[int, int]:
     return {row["p"]: row["end"] for row in rows}
 
 
+class Waiting:
+    """A monotonic clock that stands until somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def runner_of(
     analyzer: Any,
     store: ClickHouseStore,
@@ -82,6 +92,7 @@ def runner_of(
     texts_per_s: float | None = None,
     seats: Seats | None = None,
     stretches: Stretches | None = None,
+    committed: Committed | None = None,
 ) -> AnalyzerRunner:
     """A runner over everything that is in the store."""
     return AnalyzerRunner(
@@ -90,16 +101,19 @@ def runner_of(
         control,
         seats or Seats(control, TOPIC, clock),
         stretches or Stretches(store),
-        committed=lambda: log_end(store),
+        committed=committed or (lambda: log_end(store)),
         texts_per_s=texts_per_s,
         poll_s=POLL_S,
         clock=clock,
         instruments=Instruments(),
+        monotonic=Waiting(),
     )
 
 
 async def run_rounds(runner: AnalyzerRunner, rounds: int = 3) -> None:
-    """So many rounds without waiting between them."""
+    """So many rounds, each when every partition is due again."""
+    assert isinstance(runner.monotonic, Waiting)
     stop = asyncio.Event()
     for _ in range(rounds):
         await runner.round(stop)
+        runner.monotonic.now += LONGEST_PAUSE_S

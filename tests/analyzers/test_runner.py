@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from analyzers.contract import AnalyzerUnavailableError, Context, Part
-from analyzers.runner import Allowance
+from analyzers.contract import AnalyzerUnavailableError, Batch, Context, Findings, Part
+from analyzers.runner import Allowance, AnalyzerRunner
 from analyzers.seats import LEASE, Seats
 from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_analysis, read_cursor, write_cursor
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
-from tests.analyzers.runner_world import POLL_S, TOPIC, LengthAnalyzer, chat, log_end, run_rounds, runner_of
+from tests.analyzers.runner_world import POLL_S, TOPIC, LengthAnalyzer, Waiting, chat, log_end, run_rounds, runner_of
 from tests.ingest.spans import ingest_spans, make_span
 
 # Not long ago: what is older than the retention is dropped at once.
@@ -132,21 +132,56 @@ async def test_what_is_not_available_is_waited_for(store: ClickHouseStore, contr
     assert [row["value"] for row in await scores(store)] == [1.0]
 
 
+class FailsInPartition0(LengthAnalyzer):
+    """Finds nothing elsewhere."""
+
+    async def analyze(self, batch: Batch) -> Findings:
+        self.fails = 1 if batch.log_partition == 0 else 0
+        return await super().analyze(batch)
+
+
+async def attempts(runner: AnalyzerRunner, analyzer: LengthAnalyzer, until_s: float) -> dict[int, list[float]]:
+    """When each partition was tried, in seconds from now, if the runner waits as long as it says."""
+    assert isinstance(runner.monotonic, Waiting)
+    tried: dict[int, list[float]] = {}
+    began, seen, stop = runner.monotonic.now, len(analyzer.batches), asyncio.Event()
+    while runner.monotonic.now < began + until_s:
+        pause_s = await runner.round(stop)
+        assert 0 <= pause_s <= POLL_S
+        for batch in analyzer.batches[seen:]:
+            tried.setdefault(batch.log_partition, []).append(round(runner.monotonic.now - began, 3))
+        seen = len(analyzer.batches)
+        runner.monotonic.now += pause_s
+    return tried
+
+
 @pytest.mark.parametrize(
-    ("error", "pauses"),
+    ("error", "moments"),
     [
-        (RuntimeError("the model broke"), [2.0, 4.0, 8.0, 16.0, 0.0]),
-        (AnalyzerUnavailableError("it is not installed"), [60.0] * 5),
+        (RuntimeError("the model broke"), [0, 2, 6, 14, 30]),
+        (AnalyzerUnavailableError("it is not installed"), [0, 60, 120, 180, 240, 300]),
     ],
 )
 async def test_it_is_tried_again_after_longer_and_longer(
-    store: ClickHouseStore, control: ControlDatabase, clock: Clock, error: Exception, pauses: list[float]
+    store: ClickHouseStore, control: ControlDatabase, clock: Clock, error: Exception, moments: list[float]
 ) -> None:
-    runner = runner_of(LengthAnalyzer(fails=5, error=error), store, control, clock)
-    stop = asyncio.Event()
-    assert await runner.round(stop) <= POLL_S
+    analyzer = LengthAnalyzer(fails=5, error=error)
     await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW)
-    assert [await runner.round(stop) for _ in pauses] == pauses
+    assert await attempts(runner_of(analyzer, store, control, clock), analyzer, 400) == {0: moments}
+
+
+async def test_what_fails_in_one_partition_waits_there_alone(
+    store: ClickHouseStore, control: ControlDatabase, clock: Clock
+) -> None:
+    analyzer = FailsInPartition0()
+    await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW, partition=0)
+
+    async def log_grows() -> dict[int, int]:
+        await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW, partition=1)
+        return await log_end(store)
+
+    tried = await attempts(runner_of(analyzer, store, control, clock, committed=log_grows), analyzer, 55)
+    assert tried == {0: [0, 2, 6, 14, 30], 1: [0, 10, 20, 30, 40, 50]}
 
 
 async def test_a_value_that_is_not_a_number_is_absent(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
@@ -266,7 +301,7 @@ async def test_says_how_far_it_is(store: ClickHouseStore, control: ControlDataba
 
 def test_a_budget_is_saved_up_and_what_is_not_needed_is_given_back() -> None:
     now = [100.0]
-    budget = Allowance(5.0, lambda: now[0])
+    budget = Allowance(5.0, 10.0, lambda: now[0])
     assert budget.take(behind=False) == 50
     budget.settle(50, 10, 0.1)
     assert budget.take(behind=False) == 40
@@ -274,12 +309,12 @@ def test_a_budget_is_saved_up_and_what_is_not_needed_is_given_back() -> None:
     assert budget.take(behind=False) == 10
     now[0] += 1000
     assert budget.take(behind=False) == 300
-    assert Allowance(None).take(behind=True) is None
+    assert Allowance(None, 10.0).take(behind=True) is None
 
 
 def test_one_slower_than_its_budget_is_given_what_it_can_do() -> None:
     now = [0.0]
-    budget = Allowance(100.0, lambda: now[0])
+    budget = Allowance(100.0, 10.0, lambda: now[0])
     for _ in range(20):
         given = budget.take(behind=True)
         assert given is not None

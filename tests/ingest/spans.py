@@ -78,11 +78,16 @@ def make_span(
 
 
 async def ingest_spans(
-    store: ClickHouseStore, project: str, spans: Iterable[ResourceSpans], *, received_at: datetime | None = None
+    store: ClickHouseStore,
+    project: str,
+    spans: Iterable[ResourceSpans],
+    *,
+    received_at: datetime | None = None,
+    partition: int = 0,
 ) -> None:
     """Store spans as the embedded log would: one envelope, one insert."""
     offset = next(_offsets)
-    await insert_records(store, [(0, offset, make_envelope(project, spans, received_at))], token=f"test-{offset}")
+    await insert_records(store, [(partition, offset, make_envelope(project, spans, received_at))], token=f"test-{offset}")
 
 
 def make_envelope(project: str, spans: Iterable[ResourceSpans], received_at: datetime | None = None) -> Envelope:

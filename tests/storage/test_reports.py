@@ -41,7 +41,7 @@ async def control(tmp_path: Path) -> AsyncIterator[ControlDatabase]:
 
 def stored(number: int, period_key: str | None = None, project: str = "ours") -> StoredReport:
     at = NOW + timedelta(minutes=number)
-    entry = ReportEntry(f"rp_{number:02x}", project, period_key, NOW - WEEK, NOW, "schedule", at, "A quiet week.", False)
+    entry = ReportEntry(f"rp_{number:02x}", project, period_key, NOW - WEEK, NOW, "schedule", at, "All quiet.", False)
     return StoredReport(entry, {"id": number, "text": "größer"}, "<p>größer 客服</p>", "# größer\n")
 
 
