@@ -43,17 +43,16 @@ _log = structlog.get_logger("analysis")
 class Allowance:
     """A budget in texts a second, saved up over at most a minute.
 
-    What an analyzer is given is also what it can do until the next look, `calm_s` later, and in one second while more waits,
-    so that one slower than its budget looks at a smaller share instead of falling behind. Not more than that: a load that
-    begins beside a stretch makes it several times longer.
+    What an analyzer is given is also what it can do: a stretch takes seconds, not minutes, and one second while more waits,
+    so that one slower than its budget looks at a smaller share instead of falling behind.
     """
 
     SAVED_S = 60.0
+    CALM_S = 10.0
     BEHIND_S = 1.0
 
-    def __init__(self, texts_per_s: float | None, calm_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, texts_per_s: float | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate = texts_per_s
-        self._calm_s = calm_s
         self._speed = texts_per_s or 0.0
         self._monotonic = monotonic
         self._since = monotonic() - self.SAVED_S
@@ -65,7 +64,7 @@ class Allowance:
         now = self._monotonic()
         saved_s = min(now - self._since, self.SAVED_S)
         self._since = now
-        most = self._speed * (self.BEHIND_S if behind else self._calm_s)
+        most = self._speed * (self.BEHIND_S if behind else self.CALM_S)
         return max(1, round(min(self._rate * saved_s, most)))
 
     def settle(self, allowance: int | None, texts: int, seconds: float) -> None:
@@ -112,7 +111,7 @@ class AnalyzerRunner:
         self._seats = seats
         self._stretches = stretches
         self._committed = committed
-        self._allowance = Allowance(texts_per_s, poll_s)
+        self._allowance = Allowance(texts_per_s)
         self._poll_s = poll_s
         self._clock = clock
         self._instruments = instruments
