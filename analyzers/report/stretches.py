@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from analyzers.report.schedule import WEEK, earlier
 
 # Short ranges are cut at multiples of these; from two days on, at midnight.
-UNITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
+UNITS = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900, 3600, 10_800))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TWO_DAYS = timedelta(days=2)
 MOST = 31
@@ -27,7 +27,7 @@ class Stretch:
 
 
 def stretches(start: datetime, end: datetime, time_zone: str) -> list[Stretch]:
-    """The range in calendar days of the time zone, or in hours and minutes where it is shorter than two days."""
+    """The range in calendar days of the time zone, or in hours, minutes and seconds where it is shorter than two days."""
     cuts = _midnights(start, end, ZoneInfo(time_zone)) if end - start >= TWO_DAYS else _multiples(start, end)
     edges = [start, *(cut for cut in cuts if start < cut < end), end]
     return [Stretch(first, last, first in cuts and last in cuts) for first, last in pairwise(edges)]
