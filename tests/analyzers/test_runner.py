@@ -184,6 +184,19 @@ async def test_what_fails_in_one_partition_waits_there_alone(
     assert tried == {0: [0, 2, 6, 14, 30], 1: [0, 10, 20, 30, 40, 50]}
 
 
+async def test_who_waits_keeps_the_partition(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
+    analyzer = LengthAnalyzer(fails=2, error=AnalyzerUnavailableError("it is not installed"))
+    await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW)
+    runner, stop = runner_of(analyzer, store, control, clock), asyncio.Event()
+    assert isinstance(runner.monotonic, Waiting)
+    while clock.now < NOW + LEASE + timedelta(seconds=POLL_S):
+        pause_s = await runner.round(stop)
+        runner.monotonic.now += pause_s
+        clock.now += timedelta(seconds=pause_s)
+    taken = [seat async for seat, _ in Seats(control, TOPIC, clock).take(analyzer.name, [0])]
+    assert (len(analyzer.batches), taken) == (1, [])
+
+
 async def test_a_value_that_is_not_a_number_is_absent(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
     await ingest_spans(store, "shop", [chat("a", "nan")], received_at=NOW)
     await run_rounds(runner_of(LengthAnalyzer(), store, control, clock), 1)
