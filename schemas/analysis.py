@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from schemas.duration import parse_duration
-from schemas.sections import Seconds, Section
+from schemas.sections import Section
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -144,8 +144,8 @@ class AnalysisSettings(Section):
         default_factory=lambda: {"drift": 20.0, "toxicity": 20.0, "grounding": 5.0, "quality": 200.0}
     )
     """Budget of each analyzer in texts a second; what exceeds it is sampled. An analyzer without one looks at every text."""
-    poll_s: Seconds = 5.0
-    """How often an analyzer looks for new spans."""
+    poll_s: Annotated[float, Field(gt=0, le=10)] = 5.0
+    """How often an analyzer looks for new spans; at most every 10 s, for which it is given texts and well within a lease."""
     threads: Annotated[int, Field(ge=1, le=64)] | None = None
     """Threads of the process in which models run; unset: one less than there are cores."""
     embedder: EmbedderSettings = EmbedderSettings()

@@ -6,7 +6,7 @@ Colours are classes of the page's style sheet, which knows light and dark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 100.0, 40.0
 
 Span = tuple[float, float, str]
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,19 @@ def svg(body: Iterable[str], title: str, description: str, *, css: str, height: 
 
 
 def trend(
-    now: Sequence[float | None], before: Sequence[float | None], title: str, description: str, *, top: float | None = None
+    now: Sequence[float | None],
+    before: Sequence[float | None],
+    title: str,
+    description: str,
+    *,
+    top: float | None = None,
+    cut: Collection[int] = (),
 ) -> Markup:
-    """Two lines from zero up: this range over the one before, with bands where there is no data."""
+    """Two lines from zero up: this range over the one before, with bands where there is no data, and dashes at `cut` steps."""
     highest = top or max([value for value in (*now, *before) if value is not None], default=0.0) or 1.0
     steps = len(now)
     body = [*_bands(now, steps), _line("axis", f"M0 {HEIGHT:g}H{WIDTH:g}")]
-    body += _lines(before, steps, highest, "before") + _lines(now, steps, highest, "now")
+    body += _lines(before, steps, highest, "before", cut) + _lines(now, steps, highest, "now", cut)
     return svg(body, title, description, css="trend")
 
 
@@ -117,20 +124,27 @@ def timeline(
     return svg(body, title, description, css="row", height=10)
 
 
-def _lines(values: Sequence[float | None], steps: int, highest: float, css: str) -> list[str]:
-    """Pieces of a line between gaps; a value alone between two gaps is a point."""
+def _lines(values: Sequence[float | None], steps: int, highest: float, css: str, cut: Collection[int] = ()) -> list[str]:
+    """Pieces of a line between gaps, dashed to and from `cut` steps; a value alone between two gaps is a point."""
+    places = [
+        None if value is None else ((place + 0.5) / steps * WIDTH, HEIGHT * (1 - min(value / highest, 1.0)))
+        for place, value in enumerate(values)
+    ]
     drawn: list[str] = []
-    piece: list[tuple[float, float]] = []
-    for place, value in enumerate([*values, None]):
-        if value is not None:
-            piece.append(((place + 0.5) / steps * WIDTH, HEIGHT * (1 - min(value / highest, 1.0))))
+    piece: list[Place] = []
+    for step, place in enumerate([*places, None]):
+        if place is not None and step not in cut:
+            piece.append(place)
         elif piece:
             drawn.append(_piece(piece, css))
             piece = []
+    for step in (step for step in cut if places[step] is not None):
+        beside = [place for place in places[max(0, step - 1) : step + 2] if place is not None]
+        drawn.append(_piece(beside, f"{css} cut"))
     return drawn
 
 
-def _piece(points: Sequence[tuple[float, float]], css: str) -> str:
+def _piece(points: Sequence[Place], css: str) -> str:
     if len(points) == 1:
         return _dot(css, *points[0])
     path = "L".join(f"{x:.2f} {y:.2f}" for x, y in points)

@@ -34,13 +34,14 @@ class Change(Part):
 
 
 class Point(Part):
-    """A value over one stretch. `value` None: no data."""
+    """A value over one stretch. `value` None: no data. `whole` false: the range begins or ends within the stretch."""
 
     start: Time
     end: Time
     value: float | None
     n: int
     before: float | None = None
+    whole: bool = True
 
 
 class Figure(Part):

@@ -162,18 +162,13 @@ class Figures:
         value, earlier_value = known(now), known(before)
         points = [_point(*each) for each in zip(self.ranges.stretches, *pieces[:2], strict=False)]
         oldest = [known(piece) for piece in pieces[2]]
-        whole = [piece.whole for piece in self.ranges.stretches[: len(points)]]
         sides = Sides(
             before=earlier_value,
             after=value,
             n_before=before.n,
             n_after=now.n,
-            pairs=[(point.before, point.value) for point, is_whole in zip(points, whole, strict=True) if is_whole],
-            history=[
-                (oldest_value, point.before)
-                for oldest_value, point, is_whole in zip(oldest, points, whole, strict=True)
-                if is_whole
-            ],
+            pairs=[(point.before, point.value) for point in points if point.whole],
+            history=[(value, point.before) for value, point in zip(oldest, points, strict=True) if point.whole],
         )
         kept = self._without_silence(sides, pieces) if metric.kind in ("count", "sum") else sides
         change = change_of(metric, kept) if kept is not None else None
@@ -223,7 +218,8 @@ def has_metric(name: str) -> bool:
 
 
 def _point(piece: Stretch, after: Value | None, before: Value | None) -> Point:
-    return Point(start=piece.start, end=piece.end, value=known(after), n=after.n if after else 0, before=known(before))
+    n = after.n if after else 0
+    return Point(start=piece.start, end=piece.end, value=known(after), n=n, before=known(before), whole=piece.whole)
 
 
 def _by(keys: Labels, found: Sequence[Series]) -> dict[Labels, tuple[Value, ...]]:

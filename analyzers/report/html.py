@@ -239,7 +239,8 @@ def trend_of(figure: Figure) -> Markup:
     title = f"{wording.title_of(figure.metric)} over time"
     told = [wording.quantity(point.value, figure.unit) for point in figure.points]
     now, before = [point.value for point in figure.points], [point.before for point in figure.points]
-    return charts.trend(now, before, title, "; ".join(told), top=_top(figure))
+    cut = [place for place, point in enumerate(figure.points) if not point.whole]
+    return charts.trend(now, before, title, "; ".join(told), top=_top(figure), cut=cut)
 
 
 def ticks_of(points: Sequence[Point], report: Report) -> Markup:

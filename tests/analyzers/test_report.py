@@ -208,3 +208,17 @@ async def test_a_short_range_is_cut_into_minutes_and_has_no_baseline(sources: So
     assert "nothing to compare with" in page
     assert "from $0" not in page
     assert "| $0 |" not in markdown.render(report)
+    assert all(point.whole for point in report.overview["requests.count"].points)
+    assert "cut by an end" not in page
+
+
+async def test_stretches_that_the_range_cuts_are_told_from_whole_ones(sources: Sources) -> None:
+    start, _ = this_week()
+    await fill(sources.store, sources.control, start, scale=0.1)
+    moment = start - timedelta(days=14) + timedelta(minutes=7)
+    period = Period(moment, moment + timedelta(hours=5))
+    report = await collect(replace(sources, clock=lambda: start), PROJECT, period, time_zone="UTC", created_by="ann")
+    points = report.overview["requests.count"].points
+    assert [point.whole for point in points] == [False, *[True] * 19, False]
+    assert [points[0].end, points[-1].start] == [moment + timedelta(minutes=8), moment + timedelta(hours=4, minutes=53)]
+    assert "cut by an end of the range" in html.render(report)
