@@ -155,6 +155,8 @@ class AnalyzerRunner:
         """Plan a stretch, or take up the planned one, and analyze it; how long this partition waits then."""
         try:
             if cursor.plan is None:
+                if cursor.next_offset > end:
+                    await self._report_shorter_log(seat, lease, cursor)
                 if cursor.next_offset >= end:
                     return self._until_look()
                 cursor = await self._plan(seat, lease, cursor, end)
@@ -173,6 +175,16 @@ class AnalyzerRunner:
             return await self._failed(seat, lease, cursor, error)
         goes_on = cursor.plan is not None and self._stretches.goes_on(seat.partition, cursor.plan.end, end)
         return 0.0 if goes_on else self._until_look()
+
+    async def _report_shorter_log(self, seat: Seat, lease: tuple[str, int], cursor: Cursor) -> None:
+        """Offsets of a topic that was made anew begin again: it would look like a log without news."""
+        reason = (
+            f"partition {seat.partition} of the log ends before offset {cursor.next_offset}, up to which it was analyzed: was "
+            "its topic made anew? Nothing of it is analyzed until it is as long again; see Keep the topic in docs/cluster.md"
+        )
+        if cursor.last_error != reason:
+            _log.error("log_is_shorter", analyzer=self.analyzer.name, reason=reason)
+            await self._write(seat, lease, replace(cursor, last_error=reason))
 
     async def _plan(self, seat: Seat, lease: tuple[str, int], cursor: Cursor, end: int) -> Cursor:
         until = await self._stretches.plan(self._stretch(seat, cursor, end))

@@ -312,6 +312,28 @@ async def test_says_how_far_it_is(store: ClickHouseStore, control: ControlDataba
     assert await progress({0: done[0], 1: 4}) == (4, None)
 
 
+async def test_a_log_that_begins_again_is_told(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:
+    await ingest_spans(store, "shop", [chat("a", "b")], received_at=NOW)
+    done, analyzer, seats = await log_end(store), LengthAnalyzer(), Seats(control, TOPIC, clock)
+    await run_rounds(runner_of(analyzer, store, control, clock, seats=seats))
+
+    async def last_error(committed: dict[int, int]) -> str | None:
+        async def shorter() -> dict[int, int]:
+            return committed
+
+        await run_rounds(runner_of(analyzer, store, control, clock, seats=seats, committed=shorter))
+        (found,) = await control.read(lambda connection: read_analysis(connection, TOPIC, committed, NOW))
+        return found.last_error
+
+    assert await last_error(done) is None
+    told = await last_error({0: done[0] - 1})
+    assert told is not None
+    assert f"partition 0 of the log ends before offset {done[0]}" in told
+    await ingest_spans(store, "shop", [chat("c", "d")], received_at=NOW)
+    assert await last_error(await log_end(store)) is None
+    assert len(analyzer.batches) == 2
+
+
 def test_a_budget_is_saved_up_and_what_is_not_needed_is_given_back() -> None:
     now = [100.0]
     budget = Allowance(5.0, lambda: now[0])
