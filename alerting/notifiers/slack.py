@@ -124,11 +124,13 @@ def _opening(notice: Notice) -> str:
 
 
 def _comparisons(notice: Notice) -> list[Block]:
-    """The leading comparison in full and the others in a line each; once it is over or acted on, only what it was about."""
+    """The leading comparison in full and the others in a line each; once it is over or acted on, what it was about, once."""
     if not notice.evidence:
         return []
     first, *others = notice.evidence[:MAX_COMPARISONS]
     if notice.kind == "rollback" or not notice.firing:
+        if first.reason and first.reason in notice.summary:
+            return []
         counts = f"{first.n_candidate} requests of {first.candidate} against {first.n_baseline} of {first.baseline}"
         return [_section(escape(f"It was about {_line(first)}, {counts}.", MAX_SECTION))]
     also = escape("\n".join(_judged(evidence) for evidence in others), MAX_FIELD)

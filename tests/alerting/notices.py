@@ -45,13 +45,18 @@ def notice(
 ) -> Notice:
     """A notice of a regression."""
     found = [evidence()] if items is None else items
+    now = (
+        "61 % higher than v1, 99.98 % anytime-valid interval +41 % to +86 %"
+        if firing
+        else "4 % higher than v1, within what is allowed"
+    )
     return Notice(
         kind="regression",
         transition=transition or ("firing" if firing else "resolved"),
         firing=firing,
         fingerprint=fingerprint,
         title=title,
-        summary=summary or "cost.usd: 61 % higher than v1, 99.98 % anytime-valid interval +41 % to +86 %",
+        summary=summary or f"cost.usd: {now}",
         severity="critical",
         labels={
             "alertname": "fresh-release",

@@ -140,6 +140,13 @@ def test_the_message_of_a_rollback_says_what_it_was_about() -> None:
     )
 
 
+def test_what_the_message_of_a_rollback_says_already_is_not_said_again() -> None:
+    told = notice(transition="executed", summary=f"cost.usd: {evidence().reason}").model_copy(update={"kind": "rollback"})
+    _, summary, context = slack.alert_blocks(told, PUBLIC)
+    assert summary["text"]["text"] == "cost.usd: 61 % higher"
+    assert context["type"] == "context"
+
+
 def test_a_regression_is_told_in_a_sentence_and_a_table() -> None:
     items = [
         evidence(metric, effect).model_copy(update={"verdict": verdict, "allowed": allowed})
