@@ -22,6 +22,7 @@ from ingest.receiver import Receiver
 from ingest.trace_log import TraceLog
 from schemas.instruments import Instruments
 from schemas.sections import KafkaSettings
+from storage.analysis import EMBEDDED_TOPIC, furthest_offset
 from storage.key_cache import KeyCache
 from storage.progress import read_progress, read_watermark
 
@@ -54,7 +55,11 @@ def assemble_intake(base: Base, addresses: Addresses) -> Intake:
 def _embedded(base: Base, addresses: Addresses) -> Intake:
     # Threads of its own: however many queries run, an insert does not wait for them.
     store = open_store(base.settings, WRITE_THREADS)
-    log = EmbeddedTraceLog(store, base.settings.ingest, base.instruments, base.clock)
+
+    async def read_up_to() -> int:
+        return await base.control.read(lambda connection: furthest_offset(connection, EMBEDDED_TOPIC))
+
+    log = EmbeddedTraceLog(store, base.settings.ingest, base.instruments, base.clock, read_up_to)
     _report_oldest(base, log.oldest_unwritten)
     listeners, status = _receiving(base, addresses, log)
     pricing = Pricing(base.store, base.settings.cost, base.clock)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +29,10 @@ BACKLOG_SPANS = 1_000
 _log = structlog.get_logger("ingest.log")
 
 
+async def _nowhere() -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class _Entry:
     envelope: Envelope
@@ -40,7 +44,8 @@ class EmbeddedTraceLog:
 
     While one insert runs, and for an interval after it began, the next batch gathers: the batches grow with the load, and few
     small parts are left to merge. An identical retry is found by the hash of its body, also after a restart: the hashes of the
-    last hour are read back from the store.
+    last hour are read back from the store. `read_up_to` says how far readers of the log are: no offset before that is given out
+    again, though its record was refused, or was deleted with the last of the store's spans.
     """
 
     def __init__(
@@ -49,11 +54,13 @@ class EmbeddedTraceLog:
         settings: IngestSettings,
         instruments: Instruments,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        read_up_to: Callable[[], Awaitable[int]] = _nowhere,
     ) -> None:
         self._store = store
         self._settings = settings
         self._instruments = instruments
         self._clock = clock
+        self._read_up_to = read_up_to
         self._waiting: OrderedDict[bytes, _Entry] = OrderedDict()
         self._inserting: dict[bytes, _Entry] = {}
         self._stored: OrderedDict[bytes, None] = OrderedDict()
@@ -115,7 +122,8 @@ class EmbeddedTraceLog:
             "SELECT max(log_offset) AS last, count() AS n FROM spans WHERE log_partition = {partition:UInt32}",
             {"partition": PARTITION},
         )
-        self._next_offset = rows[0]["last"] + 1 if rows[0]["n"] else 0
+        stored = rows[0]["last"] + 1 if rows[0]["n"] else 0
+        self._next_offset = max(stored, await self._read_up_to())
         recent = await self._store.query(
             "SELECT record_hash FROM spans WHERE received_at > {since:DateTime64(3, 'UTC')}"
             " GROUP BY record_hash ORDER BY max(received_at) DESC LIMIT {limit:UInt32}",

@@ -83,6 +83,12 @@ def read_cursor(connection: Connection, seat: Seat) -> Cursor:
     return Cursor(row.next_offset, plan, row.seen_at, row.failures, row.last_error)
 
 
+def furthest_offset(connection: Connection, topic: str) -> int:
+    """Up to where any analyzer has read, or is reading, any partition of a topic; 0 where none has."""
+    reached = func.max(func.coalesce(analyzer_cursors.c.planned_end, analyzer_cursors.c.next_offset))
+    return connection.execute(select(reached).where(analyzer_cursors.c.topic == topic)).scalar_one() or 0
+
+
 def write_cursor(connection: Connection, seat: Seat, cursor: Cursor, now: datetime) -> None:
     """Replace where a seat stands."""
     values = {

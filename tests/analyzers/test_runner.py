@@ -13,11 +13,14 @@ import pytest
 from analyzers.contract import AnalyzerUnavailableError, Batch, Context, Findings, Part
 from analyzers.runner import Allowance, AnalyzerRunner
 from analyzers.seats import LEASE, Seats
-from storage.analysis import Cursor, LeaseLostError, Plan, Seat, read_analysis, read_cursor, write_cursor
+from ingest.embedded_log import EmbeddedTraceLog
+from schemas.instruments import Instruments
+from schemas.sections import IngestSettings
+from storage.analysis import Cursor, LeaseLostError, Plan, Seat, furthest_offset, read_analysis, read_cursor, write_cursor
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase
 from tests.analyzers.runner_world import POLL_S, TOPIC, LengthAnalyzer, Waiting, chat, log_end, run_rounds, runner_of
-from tests.ingest.spans import ingest_spans, make_span
+from tests.ingest.spans import ingest_spans, make_envelope, make_span
 
 # Not long ago: what is older than the retention is dropped at once.
 NOW = datetime.now(UTC).replace(minute=0, second=30, microsecond=0) - timedelta(hours=2)
@@ -310,6 +313,24 @@ async def test_says_how_far_it_is(store: ClickHouseStore, control: ControlDataba
     assert await progress(done) == (0, watermark)
     assert await progress({0: done[0] + 3}) == (3, NOW - timedelta(minutes=2))
     assert await progress({0: done[0], 1: 4}) == (4, None)
+
+
+async def test_what_comes_after_the_store_was_emptied_is_analyzed(
+    store: ClickHouseStore, control: ControlDatabase, clock: Clock
+) -> None:
+    analyzer, seats = LengthAnalyzer(), Seats(control, TOPIC, clock)
+
+    async def read_up_to() -> int:
+        return await control.read(lambda connection: furthest_offset(connection, TOPIC))
+
+    for answer in ("one", "two"):
+        log = EmbeddedTraceLog(store, IngestSettings(), Instruments(), read_up_to=read_up_to)
+        await log.start()
+        await log.append([make_envelope("shop", [chat("a", answer)], NOW)])
+        await run_rounds(runner_of(analyzer, store, control, clock, seats=seats, committed=log.committed))
+        await log.stop()
+        await store.command("TRUNCATE TABLE spans")
+    assert [span.completion for batch in analyzer.batches for span in batch.spans] == ["one", "two"]
 
 
 async def test_a_log_that_begins_again_is_told(store: ClickHouseStore, control: ControlDatabase, clock: Clock) -> None:

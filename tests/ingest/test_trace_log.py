@@ -114,6 +114,20 @@ async def test_a_record_that_cannot_be_stored_fails_alone(store: ClickHouseStore
     assert await span_ids(store) == ids_of(*good)
 
 
+async def test_no_offset_that_was_read_is_given_out_again(store: ClickHouseStore) -> None:
+    """The last record may have been refused, or the store emptied: readers would pass over what has their old offsets."""
+
+    async def read_up_to() -> int:
+        return 40
+
+    log = EmbeddedTraceLog(store, IngestSettings(), Instruments(), read_up_to=read_up_to)
+    await log.start()
+    assert await log.committed() == {0: 40}
+    await log.append(envelopes(1))
+    await log.stop()
+    assert await store.query("SELECT DISTINCT log_offset FROM spans") == [{"log_offset": 40}]
+
+
 async def test_after_a_restart_the_newest_requests_are_the_ones_remembered(
     store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
