@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import time
@@ -24,6 +25,11 @@ def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=30) as answer:
         body = answer.read()
     return json.loads(body) if answer.headers.get_content_type() == "application/json" else body.decode()
+
+
+def send(url: str, item: dict[str, Any]) -> None:
+    request = urllib.request.Request(url, json.dumps(item).encode(), {"content-type": "application/json"})
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def test_it_prints_each_listener_says_ready_answers_and_stops_with_0(tmp_path: Path) -> None:
@@ -64,6 +70,22 @@ def test_after_kill_9_it_starts_again_on_the_same_directory(tmp_path: Path) -> N
         listed = run("keys", "list", "--data-dir", str(data), "--json")
         assert [key["id"] for key in json.loads(listed.stdout)] == [json.loads(made.stdout)["id"]]
         assert served.stop(signal.SIGINT) == 0
+
+
+def test_after_the_store_was_emptied_what_comes_is_analyzed(tmp_path: Path) -> None:
+    data, config = tmp_path / "data", tmp_path / "tracewarden.yaml"
+    config.write_text("analysis: {analyzers: [quality], poll_s: 0.1}\n")
+    for _ in range(2):
+        with serving(data, "--config", str(config)) as served:
+            item = {"operation": "chat", "started_at": time.time_ns() // 10**6, "input": "a", "output": uuid4().hex}
+            send(f"{served.addresses['otlp-http']}/v1/batch", item)
+            deadline = time.monotonic() + 30
+            while not (coverage := get(f"{served.addresses['api']}/v1/status")["analyzers"][0]["coverage"]):
+                assert time.monotonic() < deadline, "it is not analyzed"
+                time.sleep(0.1)
+            assert coverage["looked_at"] == 1
+            assert served.stop(signal.SIGTERM) == 0
+        shutil.rmtree(data / "chdb")
 
 
 @contextmanager
