@@ -66,13 +66,13 @@ class _Partition:
         self._asked_again: int | None = None
 
     @property
-    def expected(self) -> int | None:
-        """The offset that comes next; None while nothing was ever stored."""
-        return self.fetched[-1].offset + 1 if self.fetched else self.stored_up_to
+    def expected(self) -> int:
+        """The offset that comes next."""
+        return self.fetched[-1].offset + 1 if self.fetched else self.stored_up_to or 0
 
     def misses(self, offset: int) -> bool:
         """Whether records before `offset` are still to come. Asked again for the same place, the gap is Kafka's own."""
-        if self.expected is None or offset <= self.expected or self._asked_again == self.expected:
+        if offset <= self.expected or self._asked_again == self.expected:
             return False
         self._asked_again = self.expected
         return True
@@ -216,7 +216,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             return 0
         if records[-1].offset < (partition.stored_up_to or 0):
             raise StalledError(f"the offsets of partition {name.partition} start again: the topic was made anew")
-        taken = [Fetched.read(record.offset, record.value) for record in records if record.offset >= (partition.expected or 0)]
+        taken = [Fetched.read(record.offset, record.value) for record in records if record.offset >= partition.expected]
         if taken and partition.misses(taken[0].offset):
             # Fetched for an earlier assignment of this partition, which stood further on.
             consumer.seek(name, partition.expected)
