@@ -31,13 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; default: all")
     parser.add_argument("--spans", type=int, default=2_000_000, help="spans in the store for the queries")
-    parser.add_argument("--requests", type=int, default=1_200, help="requests of 100 spans for the throughput")
+    parser.add_argument("--requests", type=int, default=2_400, help="requests of 100 spans for the throughput")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     measures: Mapping[str, Callable[[Path, argparse.Namespace], Any]] = {
         "ingest": _ingest,
         "kafka": _kafka,
-        "disk": lambda folder, given: ingest.disk(folder, given.requests // 2),
+        "disk": lambda folder, given: ingest.disk(folder, given.requests // 4),
         "analysis": lambda folder, given: analysis.analyzers(folder),
         "queries": lambda folder, given: queries.dashboard(folder, given.spans, QUIET),
     }
@@ -76,7 +76,7 @@ def _kafka(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     try:
         bare = ingest.bare_insert(folder, given.requests)
         settings = QUIET | {"kafka": {"bootstrap_servers": broker.bootstrap, "partitions": 2}}
-        whole = ingest.throughput(folder / "throughput", given.requests, settings)
+        whole = ingest.throughput(folder / "throughput", given.requests, settings, warm_up=ingest.BROKER_WARM_UP)
         steady = ingest.steady(folder / "steady", 20.0, settings)
     finally:
         broker.stop()
