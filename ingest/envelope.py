@@ -100,6 +100,21 @@ def frame_records(records: Iterable[LogRecord]) -> bytes:
     return b"".join(_frames(records, b""))
 
 
+def pieces(records: Iterable[LogRecord], max_bytes: int) -> Iterator[list[LogRecord]]:
+    """The records in order, as many at a time as fit into `max_bytes`, at least one."""
+    piece: list[LogRecord] = []
+    size = 0
+    for record in records:
+        length = len(record[2].request)
+        if piece and size + length > max_bytes:
+            yield piece
+            piece, size = [], 0
+        piece.append(record)
+        size += length
+    if piece:
+        yield piece
+
+
 def frame_batch(records: Iterable[LogRecord]) -> bytes:
     """One length-delimited Batch."""
     frames = _frames(records, varint(_ROWS << 3 | BYTES))

@@ -10,13 +10,13 @@ from aiokafka.errors import IllegalGenerationError
 
 from ingest.kafka_batch import Intent, parse_intent
 from ingest.kafka_topics import connection_options
-from schemas.sections import IngestSettings, KafkaSettings
+from schemas.sections import KafkaSettings
 
 SESSION_TIMEOUT_MS = 10_000
 FETCH_WAIT_MS = 250
 
 
-def open_consumer(kafka: KafkaSettings, settings: IngestSettings) -> AIOKafkaConsumer:
+def open_consumer(kafka: KafkaSettings) -> AIOKafkaConsumer:
     """A consumer of the writers' group that commits when it is told to; not started yet."""
     return AIOKafkaConsumer(
         group_id=kafka.consumer_group,
@@ -25,8 +25,8 @@ def open_consumer(kafka: KafkaSettings, settings: IngestSettings) -> AIOKafkaCon
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=settings.batch_bytes,
-        fetch_max_bytes=4 * settings.batch_bytes,
+        max_partition_fetch_bytes=kafka.batch_bytes // 4,  # compressed, and text is a quarter then
+        fetch_max_bytes=kafka.batch_bytes,
         **connection_options(kafka),
     )
 

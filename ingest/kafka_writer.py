@@ -130,7 +130,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def run(self, stopping: asyncio.Event) -> None:
         """Write until `stopping`; raises when the consumer has to be built anew, and can then be called again."""
         producer = open_producer(self._kafka)
-        consumer = open_consumer(self._kafka, self._settings)
+        consumer = open_consumer(self._kafka)
         self._failed = None
         self._stopping = stopping
         self._partitions.clear()
@@ -206,7 +206,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             found = await consumer.getmany(timeout_ms=left_ms)
             async with self._storing:  # an assignment under way comes first: it says where a partition stands
                 size += sum(self._take_in(consumer, name, records) for name, records in found.items())
-            if not left_ms or size >= _BATCHES * self._settings.batch_bytes or stopping.is_set():
+            if not left_ms or size >= _BATCHES * self._kafka.batch_bytes or stopping.is_set():
                 return any(partition.fetched for partition in self._partitions.values())
 
     def _take_in(self, consumer: AIOKafkaConsumer, name: TopicPartition, records: Sequence[ConsumerRecord]) -> int:
@@ -241,8 +241,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         return stored
 
     def _next_range(self, partition: _Partition) -> list[Fetched]:
-        settings = self._settings
-        return next_range(partition.fetched, partition.replay, settings.batch_spans, settings.batch_bytes)
+        return next_range(partition.fetched, partition.replay, self._settings.batch_spans, self._kafka.batch_bytes)
 
     async def _store_range(self, partition: _Partition, batch: list[Fetched], dead_letters: DeadLetters) -> bool:
         """Insert one range and put aside what cannot be stored; False when the partition was taken away meanwhile."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from ingest.envelope import LogRecord, frame_batch, frame_records, spans_of
+from ingest.envelope import LogRecord, frame_batch, frame_records, pieces, spans_of
 from schemas.view import SOURCE, TARGET, view_select
 from storage.clickhouse import ClickHouseStore
 from storage.open_query import Pipeline
@@ -14,6 +14,9 @@ from storage.open_query import Pipeline
 MIN_FREE_DISK_BYTES = 256 * 1024 * 1024
 """Below it nothing is inserted. chDB 26.9 takes a file cut short by a full disk for whole, in inserts and in merges of what
 was stored long before; so the last bytes of a disk are never touched."""
+
+_PIECE_BYTES = 7 * 1024 * 1024
+"""Of a batch, decoded at a time. chDB's allocator keeps no buffer of 8 MiB or more, whose every page then is new each time."""
 
 # The stages of the view are written as they should run; rewriting them takes longer than a small insert.
 _AS_WRITTEN = {"query_plan_enable_optimizations": 0, "optimize_and_compare_chain": 0}
@@ -33,7 +36,8 @@ async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *
         "min_free_disk_bytes_to_perform_insert": MIN_FREE_DISK_BYTES,
     }
     if store.embedded:
-        await store.insert_through(_pipeline(), frame_batch(records), spans_of(records), settings)
+        messages = ((frame_batch(piece), spans_of(piece)) for piece in pieces(records, _PIECE_BYTES))
+        await store.insert_through(_pipeline(), messages, settings)
     else:
         settings |= {"deduplicate_blocks_in_dependent_materialized_views": 1, **_AS_WRITTEN, **_format("Record")}
         await store.insert_raw(SOURCE, frame_records(records), "Protobuf", settings)

@@ -6,8 +6,9 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
 )
 
-from storage.open_query import OpenQuery, Pipeline, ask_once
+from storage.open_query import ENGINE_OPTIONS, OpenQuery, Pipeline, ask_once
 
 T = TypeVar("T")
 
@@ -152,16 +153,18 @@ class ClickHouseStore:
         """One insert of `data` in the ClickHouse format `fmt`; returns when the parts are on disk."""
         await self._run(lambda client: client.raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings)))
 
-    async def insert_through(self, pipeline: Pipeline, message: bytes, rows: int, settings: Parameters) -> None:
-        """Insert what `pipeline` makes of `message`, as a rule `rows` rows. The embedded store only.
+    async def insert_through(self, pipeline: Pipeline, messages: Iterable[tuple[bytes, int]], settings: Parameters) -> None:
+        """One insert of what `pipeline` makes of `messages`, each with the usual number of its rows. The embedded store only.
 
         The SELECT stays open for the next message; one more is opened where all are at work.
         """
 
         def run() -> None:
-            block = self._transformed(pipeline, message, rows)
-            if block:
-                self._client().raw_insert(pipeline.target, insert_block=block, fmt="Native", settings=dict(settings))
+            blocks = filter(None, (self._transformed(pipeline, message, rows) for message, rows in messages))
+            first = next(blocks, None)
+            if first is not None:  # all is decoded before the insert begins: the client writes a file of it
+                data = (block for block in chain((first,), blocks))
+                self._client().raw_insert(pipeline.target, insert_block=data, fmt="Native", settings=dict(settings))
 
         await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, run)
 
@@ -230,8 +233,11 @@ class ClickHouseStore:
         return block
 
     def _open(self, database: str) -> Client:
+        engine: dict[str, Any] = {"chdb_options": ENGINE_OPTIONS} if self.embedded else {}
         try:
-            return create_client(dsn=_without_database(self.url), database=database, settings=self._settings, tz_mode="aware")
+            return create_client(
+                dsn=_without_database(self.url), database=database, settings=self._settings, tz_mode="aware", **engine
+            )
         except ProgrammingError as error:
             if self.embedded:
                 raise StoreBusyError(

@@ -53,6 +53,7 @@ def migrations(store: ClickHouseStore, *, replicated: bool = False) -> tuple[Mig
     """The SQL files of this version, in order."""
     names = engine_names(replicated=replicated) | {"database": store.database, "key_value": KEY_VALUE}
     names["dictionary_access"] = _dictionary_access(store.url)
+    names["light_codec"] = "" if store.embedded else "ZSTD(1)"
     folder = files("schemas") / "ddl"
     paths = sorted((path for path in folder.iterdir() if path.name.endswith(".sql")), key=lambda path: path.name)
     found = []

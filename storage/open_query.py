@@ -19,8 +19,10 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -38,6 +40,9 @@ _BLOCK_BY_BLOCK = {
     "max_execution_time": 0,
 }
 _PIPE_BYTES = 1024 * 1024
+
+ENGINE_OPTIONS = {"config-file": str(files("schemas") / "chdb.xml")}
+"""Of every connection to the embedded store: the first one of a process starts the engine."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def _connect(path: str) -> Any:
     from chdb.state import connect  # a process whose store is a server does not load chDB
 
     with _explained():
-        return connect(path)
+        return connect(f"{path}?{urlencode(ENGINE_OPTIONS)}")
 
 
 def _statement(connection: Any, database: str, pipeline: Pipeline, file: Path) -> str:

@@ -20,7 +20,7 @@ from ingest.kafka_writer import _Partition
 from storage.clickhouse import ClickHouseStore
 from storage.control import ControlDatabase, sqlite_url
 from storage.progress import read_progress, read_watermark
-from tests.ingest.logs import SMALL, KafkaUnderTest, ids_of, kafka_log, span_ids, until
+from tests.ingest.logs import KafkaUnderTest, ids_of, kafka_log, span_ids, until
 from tests.ingest.spans import make_envelope, make_span
 from tests.kafka.broker import MOCK_PARTITIONS, Broker, KafkaBroker
 
@@ -228,7 +228,7 @@ async def test_the_watermark_follows_the_clock_when_idle_and_stands_still_withou
 @pytest.mark.parametrize("fenced", [True, False])
 async def test_who_is_out_of_the_group_commits_nothing(on_kafka: KafkaUnderTest, kafka_topic: str, *, fenced: bool) -> None:
     await on_kafka.stop_writer()
-    consumer = open_consumer(on_kafka.settings, SMALL)
+    consumer = open_consumer(on_kafka.settings)
     await consumer.start()
     try:
         if fenced:

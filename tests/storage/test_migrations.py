@@ -124,13 +124,31 @@ async def test_texts_of_a_day_that_is_over_are_compressed_thoroughly(bare_store:
         "SELECT default_compression_codec AS codec FROM system.parts WHERE database = currentDatabase() AND table = 'spans' "
         "AND active ORDER BY partition"
     )
-    assert [row["codec"] for row in await store.query(codecs)] == ["ZSTD(1)", "ZSTD(1)"]
+    assert [row["codec"] for row in await store.query(codecs)] == ["NONE", "NONE"]
     await migrate_store(store)
     async with asyncio.timeout(60):
         while [row["codec"] for row in await store.query(codecs)] != [COLD_CODEC, "ZSTD(1)"]:
             await asyncio.sleep(0.05)
     assert await store.query(texts) == before
     assert len(before) == 2
+
+
+async def test_a_merge_compresses_what_an_insert_did_not(bare_store: ClickHouseStore) -> None:
+    store = await migrated(bare_store)
+    await store.command("SYSTEM STOP MERGES spans")
+    for number in range(2):
+        await ingest_spans(store, "default", [make_span(attributes={"app.note": f"a note {number} " * 5_000})])
+    parts = (
+        "SELECT default_compression_codec AS codec, bytes_on_disk AS size FROM system.parts "
+        "WHERE database = currentDatabase() AND table = 'spans' AND active"
+    )
+    fresh = await store.query(parts)
+    await store.command("SYSTEM START MERGES spans")
+    await store.command("OPTIMIZE TABLE spans FINAL")
+    merged = await store.query(parts)
+    assert [row["codec"] for row in fresh] == ["NONE", "NONE"]
+    assert [row["codec"] for row in merged] == ["ZSTD(1)"]
+    assert merged[0]["size"] < sum(row["size"] for row in fresh) / 10
 
 
 async def test_every_table_is_forced_to_disk(bare_store: ClickHouseStore) -> None:

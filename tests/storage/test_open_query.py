@@ -48,7 +48,7 @@ def records(count: int, first: int = 0, project: str = "default") -> list[LogRec
 
 
 async def put(store: ClickHouseStore, sent: list[LogRecord], rows: int | None = None) -> None:
-    await store.insert_through(PLAIN, frame_batch(sent), len(sent) if rows is None else rows, {"async_insert": 0})
+    await store.insert_through(PLAIN, [(frame_batch(sent), len(sent) if rows is None else rows)], {"async_insert": 0})
 
 
 async def seen(store: ClickHouseStore) -> list[int]:
@@ -64,6 +64,38 @@ async def test_each_message_is_in_the_table_when_the_call_returns_as_one_part(pl
         "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
     )
     assert parts["n"] == 5
+
+
+async def test_several_messages_are_one_insert(plain: ClickHouseStore) -> None:
+    await plain.command("SYSTEM STOP MERGES seen")
+    sent = [records(2, 0), records(3, 2), records(1, 5)]
+    await plain.insert_through(PLAIN, [(frame_batch(some), len(some)) for some in sent], {"async_insert": 0})
+    assert await seen(plain) == list(range(6))
+    [parts] = await plain.query(
+        "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
+    )
+    assert parts["n"] == 1
+
+
+async def test_a_batch_of_the_largest_size_is_one_part(store: ClickHouseStore) -> None:
+    """It is decoded in several messages, and an insert is atomic because it is one part."""
+    await store.command("SYSTEM STOP MERGES spans")
+    sent = [(0, n, make_envelope("default", [make_span(attributes={"text": f"{n} long " * 140_000})])) for n in range(60)]
+    assert sum(len(envelope.request) for _, _, envelope in sent) > 60 * 2**20
+    await insert_records(store, sent, token="large")
+    [found] = await store.query(
+        "SELECT count() AS parts, sum(rows) AS n FROM system.parts"
+        " WHERE database = currentDatabase() AND table = 'spans' AND active"
+    )
+    [texts] = await store.query("SELECT uniqExact(attributes['text']) AS n, uniqExact(log_offset) AS offsets FROM spans")
+    await store.command("SYSTEM START MERGES spans")
+    assert (found, texts) == ({"parts": 1, "n": 60}, {"n": 60, "offsets": 60})
+
+
+async def test_of_several_messages_one_that_cannot_be_read_keeps_out_all(plain: ClickHouseStore) -> None:
+    with pytest.raises(StoreError, match="ATTEMPT_TO_READ_AFTER_EOF"):
+        await plain.insert_through(PLAIN, [(frame_batch(records(2)), 2), (b"\x05\x0a\xff\xff\xff\xff", 1)], {"async_insert": 0})
+    assert await seen(plain) == []
 
 
 async def test_several_at_once_each_have_their_own(plain: ClickHouseStore) -> None:
@@ -141,7 +173,7 @@ async def test_a_table_that_is_missing_is_a_matter_of_the_schema(store: ClickHou
     assert (caught.value.code, caught.value.transient) == (60, True)
     away = Pipeline("nowhere", PLAIN.select, PLAIN.target, PLAIN.settings)
     with pytest.raises(StoreError, match="nowhere does not exist") as caught:
-        await store.insert_through(away, b"", 0, {"async_insert": 0})
+        await store.insert_through(away, [(b"", 0)], {"async_insert": 0})
     assert (caught.value.code, caught.value.transient) == (60, True)
 
 
