@@ -36,8 +36,8 @@ class KafkaSettings(Section):
     """Copies of each partition when `tracewarden migrate` creates the topics; 3 where three brokers run."""
     consumer_group: str = "tracewarden.writer"
     """Consumer group of the writers."""
-    batch_bytes: Annotated[int, Field(ge=MIB)] = 64 * MIB
-    """Bytes of one insert from Kafka at most; a writer holds two such batches."""
+    batch_bytes: Annotated[int, Field(ge=MIB, le=64 * MIB)] = 64 * MIB
+    """Bytes of one insert from Kafka at most, up to 64 MiB; a writer holds two such batches."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How brokers are spoken to."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
@@ -73,7 +73,7 @@ class IngestSettings(Section):
     """Bytes received and not yet durable; above it requests get 429 with Retry-After."""
     batch_spans: Annotated[int, Field(gt=0)] = 20_000
     """Spans of one insert at most."""
-    batch_bytes: Annotated[int, Field(gt=0)] = 16 * MIB
+    batch_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] = 16 * MIB
     """Bytes of one insert of the embedded log at most; its senders wait for it."""
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How long the Kafka writer waits for a batch to fill."""
