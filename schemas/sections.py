@@ -74,7 +74,7 @@ class IngestSettings(Section):
     batch_spans: Annotated[int, Field(gt=0)] = 20_000
     """Spans of one insert at most."""
     batch_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] = 16 * MIB
-    """Bytes of one insert of the embedded log at most; its senders wait for it."""
+    """Bytes of one insert of the embedded log at most, up to 64 MiB; its senders wait for it."""
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How long the Kafka writer waits for a batch to fill."""
     embedded_interval_ms: Annotated[int, Field(ge=0, le=1_000)] = 100
