@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -77,12 +78,23 @@ async def test_several_messages_are_one_insert(plain: ClickHouseStore) -> None:
     assert parts["n"] == 1
 
 
-async def test_a_batch_of_the_largest_size_is_one_part(store: ClickHouseStore) -> None:
-    """It is decoded in several messages, and an insert is atomic because it is one part."""
+class ThroughView:
+    """The store as a server is written to: through the Null table and its view."""
+
+    embedded = False
+
+    def __init__(self, store: ClickHouseStore) -> None:
+        self.insert_raw = store.insert_raw
+
+
+@pytest.mark.parametrize("through_view", [False, True])
+async def test_a_batch_of_the_largest_size_is_one_part(store: ClickHouseStore, *, through_view: bool) -> None:
+    """An insert is atomic because it is one part, and the same again stores nothing. The pipeline takes several messages."""
     await store.command("SYSTEM STOP MERGES spans")
     sent = [(0, n, make_envelope("default", [make_span(attributes={"text": f"{n} long " * 140_000})])) for n in range(60)]
     assert sum(len(envelope.request) for _, _, envelope in sent) > 60 * 2**20
-    await insert_records(store, sent, token="large")
+    for _ in range(2):
+        await insert_records(cast(ClickHouseStore, ThroughView(store)) if through_view else store, sent, token="large")
     [found] = await store.query(
         "SELECT count() AS parts, sum(rows) AS n FROM system.parts"
         " WHERE database = currentDatabase() AND table = 'spans' AND active"
