@@ -13,9 +13,8 @@ from typing import cast
 
 import pytest
 
-from ingest.envelope import LogRecord, frame_batch, frame_records, spans_of
+from ingest.envelope import LogRecord, frame_batch, spans_of
 from ingest.writer import insert_records
-from schemas.view import SOURCE
 from storage import open_query
 from storage.clickhouse import ClickHouseStore, StoreError
 from storage.open_query import Pipeline
@@ -52,6 +51,28 @@ async def put(store: ClickHouseStore, sent: list[LogRecord], rows: int | None = 
     await store.insert_through(PLAIN, [(frame_batch(sent), len(sent) if rows is None else rows)], {"async_insert": 0})
 
 
+class _Server:
+    embedded = False
+
+    def __init__(self, store: ClickHouseStore) -> None:
+        self.insert_raw = store.insert_raw
+
+
+def as_server(store: ClickHouseStore) -> ClickHouseStore:
+    """The store as a server is written to: through the Null table and its view."""
+    return cast(ClickHouseStore, _Server(store))
+
+
+async def parts(store: ClickHouseStore, table: str) -> dict[str, int]:
+    """How many active parts a table has, and the rows in them."""
+    [found] = await store.query(
+        "SELECT count() AS parts, sum(rows) AS n FROM system.parts"
+        " WHERE database = currentDatabase() AND table = {table:String} AND active",
+        {"table": table},
+    )
+    return found
+
+
 async def seen(store: ClickHouseStore) -> list[int]:
     return [row["n"] for row in await store.query("SELECT n FROM seen ORDER BY n")]
 
@@ -61,10 +82,7 @@ async def test_each_message_is_in_the_table_when_the_call_returns_as_one_part(pl
     for turn in range(5):
         await put(plain, records(3, turn * 3))
         assert await seen(plain) == list(range(turn * 3 + 3))
-    [parts] = await plain.query(
-        "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
-    )
-    assert parts["n"] == 5
+    assert await parts(plain, "seen") == {"parts": 5, "n": 15}
 
 
 async def test_several_messages_are_one_insert(plain: ClickHouseStore) -> None:
@@ -72,19 +90,7 @@ async def test_several_messages_are_one_insert(plain: ClickHouseStore) -> None:
     sent = [records(2, 0), records(3, 2), records(1, 5)]
     await plain.insert_through(PLAIN, [(frame_batch(some), len(some)) for some in sent], {"async_insert": 0})
     assert await seen(plain) == list(range(6))
-    [parts] = await plain.query(
-        "SELECT count() AS n FROM system.parts WHERE database = currentDatabase() AND table = 'seen' AND active"
-    )
-    assert parts["n"] == 1
-
-
-class ThroughView:
-    """The store as a server is written to: through the Null table and its view."""
-
-    embedded = False
-
-    def __init__(self, store: ClickHouseStore) -> None:
-        self.insert_raw = store.insert_raw
+    assert await parts(plain, "seen") == {"parts": 1, "n": 6}
 
 
 @pytest.mark.parametrize("through_view", [False, True])
@@ -94,11 +100,8 @@ async def test_a_batch_of_the_largest_size_is_one_part(store: ClickHouseStore, *
     sent = [(0, n, make_envelope("default", [make_span(attributes={"text": f"{n} long " * 140_000})])) for n in range(60)]
     assert sum(len(envelope.request) for _, _, envelope in sent) > 60 * 2**20
     for _ in range(2):
-        await insert_records(cast(ClickHouseStore, ThroughView(store)) if through_view else store, sent, token="large")
-    [found] = await store.query(
-        "SELECT count() AS parts, sum(rows) AS n FROM system.parts"
-        " WHERE database = currentDatabase() AND table = 'spans' AND active"
-    )
+        await insert_records(as_server(store) if through_view else store, sent, token="large")
+    found = await parts(store, "spans")
     [texts] = await store.query("SELECT uniqExact(attributes['text']) AS n, uniqExact(log_offset) AS offsets FROM spans")
     await store.command("SYSTEM START MERGES spans")
     assert (found, texts) == ({"parts": 1, "n": 60}, {"n": 60, "offsets": 60})
@@ -234,13 +237,7 @@ async def test_view_and_pipeline_store_the_same(store: ClickHouseStore, dialect:
     spans = [golden_span(case, number) for number, case in enumerate(load_cases(dialect))]
     sent = [(1, next(_offsets), make_envelope("default", spans))]
     await insert_records(store, sent, token="through the pipeline")
-    through_view = {
-        **SCHEMA,
-        "format_schema_message_name": "Record",
-        "query_plan_enable_optimizations": 0,
-        "insert_deduplicate": 0,
-    }
-    await store.insert_raw(SOURCE, frame_records([(2, *sent[0][1:])]), "Protobuf", through_view)
+    await insert_records(as_server(store), [(2, *sent[0][1:])], token="through the view")
     both = "SELECT * EXCEPT log_partition FROM spans WHERE log_partition = {partition:UInt32} ORDER BY span_id"
     first, second = [await store.query(both, {"partition": partition}) for partition in (1, 2)]
     assert len(first) == spans_of(sent)
