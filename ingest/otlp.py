@@ -32,6 +32,8 @@ _COMPOSITE = ("array_value", "kvlist_value", "bytes_value")
 # other form for them; a few random bytes look alike, which costs a closer look.
 _MAY_BE_COMPOSITE = re.compile(rb"\x12(?:[\x01-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])[\x2a\x32\x3a]").search
 _RESOURCE_SPANS, _SOURCE, _SCOPE_SPANS, _SPANS, _SCHEMA_URL = 1, 1, 2, 2, 3
+_DETAIL_CHARACTERS = 500
+"""Of what the parser says, which quotes the value that it could not read, however large."""
 _SPAN_HEAD_BYTES = 6
 _HEADS_BYTES = 32
 
@@ -125,7 +127,8 @@ def decode_json(body: bytes) -> ExportTraceServiceRequest:
         _ids_to_base64(document)
         return ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True, max_recursion_depth=100)
     except (orjson.JSONDecodeError, ParseError, RecursionError, AttributeError, TypeError) as error:
-        raise MalformedRequestError(f"the body is not OTLP/JSON of an ExportTraceServiceRequest: {error}") from error
+        detail = str(error)[:_DETAIL_CHARACTERS]
+        raise MalformedRequestError(f"the body is not OTLP/JSON of an ExportTraceServiceRequest: {detail}") from error
 
 
 def validate(request: ExportTraceServiceRequest, now_ns: int) -> Validation:
@@ -283,9 +286,11 @@ def _json_spans(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _items(parent: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """The objects of a list. What is no list is left to the parser, which says where it stands."""
     for name in names:
-        if parent.get(name):
-            return [item for item in parent[name] if isinstance(item, dict)]
+        found = parent.get(name)
+        if found and isinstance(found, list):
+            return [item for item in found if isinstance(item, dict)]
     return []
 
 

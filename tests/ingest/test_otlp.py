@@ -117,6 +117,13 @@ def test_any_json_is_a_request_or_a_clear_refusal(document: object) -> None:
         assert "OTLP/JSON" in str(error) or "resourceSpans" in str(error)  # noqa: PT017 - either way is an answer
 
 
+@pytest.mark.parametrize("value", [7, "text", {"traceId": "x" * 10_000}])
+def test_a_refusal_names_the_field_and_is_short(value: object) -> None:
+    with pytest.raises(MalformedRequestError, match="scopeSpans field: repeated field scopeSpans must be in") as refusal:
+        decode_json(orjson.dumps({"resourceSpans": [{"scopeSpans": value}]}))
+    assert len(str(refusal.value)) < 600
+
+
 @given(st.text(max_size=50), st.integers(1, 2**62 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=300))
 def test_an_envelope_survives_the_log(project: str, received_at_ns: int, spans: int, request: bytes) -> None:
     envelope = Envelope(project, received_at_ns, spans, request)
