@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import cramjam
 
 from ingest.wire import BYTES, VARINT, field, number, varint
 from ingest.wire import head as wire_head
 
-_PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH = 1, 2, 3, 4, 5
+_PROJECT, _RECEIVED_AT, _REQUEST, _SPANS, _HASH, _REQUEST_ZSTD, _REQUEST_BYTES = 1, 2, 3, 4, 5, 6, 7
 _HASH_BYTES = 16
 _LATEST_NS = 2**62  # the year 2116; dates of the store and of Python go further
 _LOG_PARTITION, _LOG_OFFSET, _ENVELOPE = 1, 2, 3
 _ROWS = 1
+_ZSTD_LEVEL = 1
+_LEAST_PACKED_BYTES = 64 * 1024
+"""Smaller requests are compressed better together, by Kafka."""
+_MOST_PACKED_BYTES = 64 * 1024 * 1024
+"""What a frame may unpack to: no more than a batch may hold."""
 
 
 class MalformedEnvelopeError(ValueError):
@@ -35,6 +42,7 @@ class Envelope:
         span_count: spans in `request`.
         request: a serialised ExportTraceServiceRequest whose values are scalars.
         body_hash: 16 bytes that are equal for an identical retry of the same project; computed once, by the receiver.
+        packed_bytes: where `request` is a zstd frame, how many bytes it unpacks to; else 0.
     """
 
     project: str
@@ -42,6 +50,7 @@ class Envelope:
     span_count: int
     request: bytes
     body_hash: bytes = b""
+    packed_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not self.body_hash:
@@ -54,6 +63,39 @@ class Envelope:
         """Arrival, to the microsecond."""
         return datetime.fromtimestamp(self.received_at_ns / 1e9, UTC)
 
+    @property
+    def request_bytes(self) -> int:
+        """Bytes of the request, unpacked."""
+        return self.packed_bytes or len(self.request)
+
+    def packed(self) -> Envelope:
+        """The same with its request as a zstd frame, unless it is small.
+
+        Whoever passes the record on, a broker that checks it and a writer that gathers a batch, has a quarter of the bytes
+        then and need not unpack them.
+        """
+        if self.packed_bytes or not _LEAST_PACKED_BYTES <= len(self.request) <= _MOST_PACKED_BYTES:
+            return self
+        frame = bytes(cramjam.zstd.compress(self.request, level=_ZSTD_LEVEL))
+        return replace(self, request=frame, packed_bytes=len(self.request))
+
+    def unpacked(self) -> Envelope:
+        """The same with its request as it was.
+
+        Raises:
+            MalformedEnvelopeError: it is not a zstd frame of so many bytes.
+        """
+        if not self.packed_bytes:
+            return self
+        request = bytearray(self.packed_bytes)
+        try:
+            found = cramjam.zstd.decompress_into(self.request, request)
+        except cramjam.DecompressionError as error:
+            raise MalformedEnvelopeError(f"the request does not unpack to {len(request)} bytes: {error}") from error
+        if found != len(request):
+            raise MalformedEnvelopeError(f"the request unpacks to {found} bytes instead of {len(request)}")
+        return replace(self, request=bytes(request), packed_bytes=0)
+
     def encode(self) -> bytes:
         """The bytes that the trace log keeps."""
         return self.head() + self.request
@@ -65,8 +107,9 @@ class Envelope:
             number(_RECEIVED_AT, self.received_at_ns),
             number(_SPANS, self.span_count),
             field(_HASH, self.body_hash),
+            number(_REQUEST_BYTES, self.packed_bytes) if self.packed_bytes else b"",
         )
-        return b"".join((*fields, wire_head(_REQUEST, len(self.request))))
+        return b"".join((*fields, wire_head(_REQUEST_ZSTD if self.packed_bytes else _REQUEST, len(self.request))))
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
@@ -77,18 +120,20 @@ class Envelope:
         """
         fields = dict(_fields(data))
         try:
-            project, received, spans, digest, request = (fields[n] for n in (_PROJECT, _RECEIVED_AT, _SPANS, _HASH, _REQUEST))
+            packed = fields.get(_REQUEST_BYTES, 0)
+            of_request = _REQUEST_ZSTD if packed else _REQUEST
+            project, received, spans, digest, request = (fields[n] for n in (_PROJECT, _RECEIVED_AT, _SPANS, _HASH, of_request))
         except KeyError as error:
             raise MalformedEnvelopeError(f"the envelope has no field {error}") from error
         if not (isinstance(project, bytes) and isinstance(request, bytes) and isinstance(digest, bytes)):
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
-        if isinstance(received, bytes) or isinstance(spans, bytes):
+        if isinstance(received, bytes) or isinstance(spans, bytes) or isinstance(packed, bytes):
             raise MalformedEnvelopeError("a field of the envelope has the wrong type")
         if len(digest) != _HASH_BYTES:
             raise MalformedEnvelopeError(f"the hash of the body has {len(digest)} bytes instead of {_HASH_BYTES}")
-        if not 0 < received < _LATEST_NS or spans >= 2**32:
+        if not 0 < received < _LATEST_NS or spans >= 2**32 or packed > _MOST_PACKED_BYTES:
             raise MalformedEnvelopeError("a number of the envelope is out of range")
-        return cls(project.decode(), received, spans, request, digest)
+        return cls(project.decode(), received, spans, request, digest, packed)
 
 
 LogRecord = tuple[int, int, Envelope]
@@ -96,16 +141,20 @@ LogRecord = tuple[int, int, Envelope]
 
 
 def frame_records(records: Iterable[LogRecord]) -> bytes:
-    """Length-delimited Records for ClickHouse's Protobuf format."""
+    """Length-delimited Records for ClickHouse's Protobuf format, their requests unpacked.
+
+    Raises:
+        MalformedEnvelopeError: a request cannot be unpacked.
+    """
     return b"".join(_frames(records, b""))
 
 
 def pieces(records: Iterable[LogRecord], max_bytes: int) -> Iterator[list[LogRecord]]:
-    """The records in order, as many at a time as fit into `max_bytes`, at least one."""
+    """The records in order, as many at a time as fit into `max_bytes` unpacked, at least one."""
     piece: list[LogRecord] = []
     size = 0
     for record in records:
-        length = len(record[2].request)
+        length = record[2].request_bytes
         if piece and size + length > max_bytes:
             yield piece
             piece, size = [], 0
@@ -116,7 +165,11 @@ def pieces(records: Iterable[LogRecord], max_bytes: int) -> Iterator[list[LogRec
 
 
 def frame_batch(records: Iterable[LogRecord]) -> bytes:
-    """One length-delimited Batch."""
+    """One length-delimited Batch, its requests unpacked.
+
+    Raises:
+        MalformedEnvelopeError: a request cannot be unpacked.
+    """
     frames = _frames(records, varint(_ROWS << 3 | BYTES))
     return b"".join((varint(sum(map(len, frames))), *frames))
 
@@ -124,7 +177,8 @@ def frame_batch(records: Iterable[LogRecord]) -> bytes:
 def _frames(records: Iterable[LogRecord], tag: bytes) -> list[bytes]:
     """The parts of Records, each behind `tag` and its length."""
     frames: list[bytes] = []
-    for partition, offset, envelope in records:
+    for partition, offset, stored in records:
+        envelope = stored.unpacked()
         start = envelope.head()
         size = len(start) + len(envelope.request)
         record = number(_LOG_PARTITION, partition) + number(_LOG_OFFSET, offset) + wire_head(_ENVELOPE, size)

@@ -86,6 +86,11 @@ class Fetched:
     value: bytes
     envelope: Envelope | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of a batch that it takes."""
+        return self.envelope.request_bytes if self.envelope else len(self.value)
+
     @classmethod
     def read(cls, offset: int, value: bytes | None) -> Fetched:
         """Decode a record; nothing that may stand in the topic raises."""
@@ -100,7 +105,7 @@ def cut(records: Sequence[Fetched], max_spans: int, max_bytes: int) -> int:
     spans = size = 0
     for number, record in enumerate(records):
         spans += record.envelope.span_count if record.envelope else 0
-        size += len(record.value)
+        size += record.size
         if number and (spans > max_spans or size > max_bytes):
             return number
     return len(records)

@@ -15,7 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest.dead_letters import DeadLetters, TooManyBadRecordsError
-from ingest.envelope import LogRecord, spans_of
+from ingest.envelope import LogRecord, MalformedEnvelopeError, spans_of
 from ingest.kafka_batch import (
     REPEAT_WINDOW,
     Fetched,
@@ -222,7 +222,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             consumer.seek(name, partition.expected)
             return 0
         partition.fetched += taken
-        return sum(len(record.value) for record in taken)
+        return sum(record.size for record in taken)
 
     async def _store_all(self, consumer: AIOKafkaConsumer, dead_letters: DeadLetters) -> bool:
         """Store a range of every partition that has one ready, until none has; whether anything was stored."""
@@ -274,9 +274,9 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             try:
                 with self._instruments.insert_seconds.time():
                     await insert_records(self._store, records, token=token)
-            except StoreError as error:
+            except (StoreError, MalformedEnvelopeError) as error:
                 self._instruments.insert_failures.inc()
-                if not error.transient:
+                if isinstance(error, MalformedEnvelopeError) or not error.transient:
                     return await self._divide(records, error, dead_letters)
                 _log.error("insert_failed", error=error.advice, attempt=attempt)
                 if await self._leaving_within(_RETRY_S[min(attempt, len(_RETRY_S) - 1)]):
@@ -288,7 +288,7 @@ class KafkaWriter(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         raise AssertionError("itertools.count never ends")
 
     async def _divide(
-        self, records: Sequence[LogRecord], error: StoreError, dead_letters: DeadLetters
+        self, records: Sequence[LogRecord], error: Exception, dead_letters: DeadLetters
     ) -> list[LogRecord] | None:
         if len(records) > 1:
             middle = len(records) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -29,6 +30,7 @@ async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *
 
     Raises:
         StoreError: nothing, or for batches that span several days a part of it, was stored; repeat the same batch.
+        MalformedEnvelopeError: nothing was stored; a record's request cannot be unpacked.
     """
     settings = {
         "insert_deduplication_token": token,
@@ -40,7 +42,8 @@ async def insert_records(store: ClickHouseStore, records: Sequence[LogRecord], *
         await store.insert_through(_pipeline(), messages, settings)
     else:
         settings |= {"deduplicate_blocks_in_dependent_materialized_views": 1, **_AS_WRITTEN, **_format("Record")}
-        await store.insert_raw(SOURCE, frame_records(records), "Protobuf", settings)
+        data = await asyncio.to_thread(frame_records, records)
+        await store.insert_raw(SOURCE, data, "Protobuf", settings)
 
 
 @cache

@@ -34,9 +34,9 @@ class Ledger:
     acknowledged: set[Span] = field(default_factory=set)
     retries: int = 0
 
-    def batch(self, size: int) -> tuple[Envelope, set[Span]]:
+    def batch(self, size: int, payload_bytes: int = 200) -> tuple[Envelope, set[Span]]:
         """One new request, noted as sent."""
-        made = [(os.urandom(8), os.urandom(200).hex()) for _ in range(size)]
+        made = [(os.urandom(8), os.urandom(payload_bytes).hex()) for _ in range(size)]
         spans = {(span_id.hex(), payload) for span_id, payload in made}
         self.sent |= spans
         envelope = make_envelope("default", [make_span(span_id=i, attributes={PAYLOAD: text}) for i, text in made])

@@ -36,7 +36,10 @@ def session_ms(broker: Broker) -> int:
 
 
 class World:
-    """A topic, a store behind its HTTP front, writers, and senders that try again until they are acknowledged."""
+    """A topic, a store behind its HTTP front, writers, and senders that try again until they are acknowledged.
+
+    One request in eight is large enough to travel packed.
+    """
 
     def __init__(self, broker: Broker, topic: str, folder: Path, front: HttpFront) -> None:
         self.front = front
@@ -44,6 +47,7 @@ class World:
         self.orders = Orders(broker.bootstrap, topic, front.url, str(folder), session_ms(broker))
         self._folder = folder
         self._writers: list[WriterProcess] = []
+        self._batches = 0
 
     async def writer(self, orders: Orders | None = None) -> WriterProcess:
         """Start one."""
@@ -68,7 +72,8 @@ class World:
 
     async def _send_on(self, log: KafkaTraceLog, leaving: asyncio.Event) -> None:
         while not leaving.is_set():
-            envelope, spans = self.ledger.batch(10)
+            self._batches += 1
+            envelope, spans = self.ledger.batch(10, payload_bytes=200 if self._batches % 8 else 4_000)
             while spans - self.ledger.acknowledged:
                 try:
                     await log.append([envelope])

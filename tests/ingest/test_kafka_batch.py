@@ -34,8 +34,8 @@ def record(offset: int, body: int) -> LogRecord:
     return (0, offset, envelope(body))
 
 
-def fetched(*offsets: int, spans: int = 1, size: int = 1) -> list[Fetched]:
-    return [Fetched(offset, b"x" * size, envelope(offset, spans)) for offset in offsets]
+def fetched(*offsets: int, spans: int = 1) -> list[Fetched]:
+    return [Fetched(offset, b"x", envelope(offset, spans)) for offset in offsets]
 
 
 def offsets(batch: list[Fetched]) -> list[int]:
@@ -144,9 +144,17 @@ def test_the_token_is_of_the_topic_the_place_and_the_content() -> None:
     assert len(set(others)) == len(others)
 
 
+def test_a_record_takes_what_it_has_unpacked() -> None:
+    packed = replace(envelope(1), request=bytes(100_000)).packed()
+    found = Fetched.read(0, packed.encode())
+    assert len(found.value) < 1_000
+    assert found.size == 100_000
+    assert Fetched.read(0, b"no envelope").size == 11
+
+
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=30))
 def test_a_batch_is_as_long_as_its_bounds_allow_and_never_empty(records: list[tuple[int, int]]) -> None:
-    batch = [Fetched(n, b"x" * size, envelope(n, spans)) for n, (spans, size) in enumerate(records)]
+    batch = [Fetched(n, b"", replace(envelope(n, spans), request=b"x" * size)) for n, (spans, size) in enumerate(records)]
     count = cut(batch, 100, 100)
     assert 1 <= count <= len(batch)
 

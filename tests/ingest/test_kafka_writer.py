@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,8 +82,9 @@ async def stored(store: ClickHouseStore, envelopes: Sequence[Envelope]) -> None:
         (None, "not an envelope"),
         (Envelope("default", 2**62, 1, b"x").encode(), "not an envelope"),
         (poison().encode(), "Code:"),
+        (replace(one(), request=b"not a frame", packed_bytes=100_000).encode(), "unpack"),
     ],
-    ids=["garbage", "tombstone", "absurd time", "unreadable request"],
+    ids=["garbage", "tombstone", "absurd time", "unreadable request", "no zstd frame"],
 )
 async def test_a_bad_record_is_put_aside_alone(
     on_kafka: KafkaUnderTest, store: ClickHouseStore, kafka_broker: Broker, kafka_topic: str, bad: bytes | None, error: str

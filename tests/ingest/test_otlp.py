@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from ingest.envelope import Envelope, MalformedEnvelopeError, frame_records
 from ingest.otlp import MAX_SPAN_BYTES, MalformedRequestError, Reason, decode_json, split, validate
 from tests.ingest.spans import make_span
 
@@ -122,44 +121,3 @@ def test_a_refusal_names_the_field_and_is_short(value: object) -> None:
     with pytest.raises(MalformedRequestError, match="scopeSpans field: repeated field scopeSpans must be in") as refusal:
         decode_json(orjson.dumps({"resourceSpans": [{"scopeSpans": value}]}))
     assert len(str(refusal.value)) < 600
-
-
-@given(st.text(max_size=50), st.integers(1, 2**62 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=300))
-def test_an_envelope_survives_the_log(project: str, received_at_ns: int, spans: int, request: bytes) -> None:
-    envelope = Envelope(project, received_at_ns, spans, request)
-    assert Envelope.decode(envelope.encode()) == envelope
-
-
-@given(st.binary(max_size=200))
-def test_what_is_no_envelope_is_said_to_be_none(data: bytes) -> None:
-    try:
-        Envelope.decode(data)
-    except (MalformedEnvelopeError, UnicodeDecodeError):
-        return
-    assert data
-
-
-@pytest.mark.parametrize(("received_at_ns", "spans"), [(0, 1), (2**63, 1), (1, 2**32)])
-def test_an_envelope_with_absurd_numbers_is_none(received_at_ns: int, spans: int) -> None:
-    with pytest.raises(MalformedEnvelopeError, match="out of range"):
-        Envelope.decode(Envelope("p", received_at_ns, spans, b"").encode())
-
-
-def test_an_envelope_whose_hash_has_another_length_is_none() -> None:
-    with pytest.raises(MalformedEnvelopeError, match="15 bytes instead of 16"):
-        Envelope.decode(Envelope("p", 1, 1, b"", body_hash=bytes(15)).encode())
-
-
-def test_the_hash_travels_with_the_record_and_tells_projects_apart() -> None:
-    envelope = Envelope("p", 1, 1, b"abc")
-    assert len(envelope.body_hash) == 16
-    assert Envelope("p", 2, 1, b"abc").body_hash == envelope.body_hash != Envelope("q", 1, 1, b"abc").body_hash
-    given = Envelope("p", 1, 1, b"abc", body_hash=bytes(range(16)))
-    assert Envelope.decode(given.encode()).body_hash == bytes(range(16))
-
-
-def test_frames_are_length_delimited() -> None:
-    envelope = Envelope("p", 1, 1, b"abc")
-    one = frame_records([(1, 2, envelope)])
-    assert one[0] == len(one) - 1
-    assert frame_records([(1, 2, envelope), (1, 2, envelope)]) == one * 2

@@ -60,6 +60,16 @@ async def test_one_append_may_hold_several_envelopes(under_test: LogUnderTest, s
     await arrived(store, *sent)
 
 
+async def test_large_requests_are_stored_beside_small_ones(under_test: LogUnderTest, store: ClickHouseStore) -> None:
+    texts = ["a long answer " * 10_000, "a short one"]
+    sent = [make_envelope("default", [make_span(attributes={"app.text": text})]) for text in texts]
+    await under_test.log.append([sent[0]])
+    await under_test.log.append([*sent, *sent])
+    await arrived(store, *sent)
+    rows = await store.query("SELECT attributes['app.text'] AS text FROM spans ORDER BY length(text) DESC")
+    assert [row["text"] for row in rows] == texts
+
+
 async def test_an_identical_retry_is_stored_once_also_after_a_restart(under_test: LogUnderTest, store: ClickHouseStore) -> None:
     first, *others = sent = envelopes(5)
     again = Envelope(first.project, first.received_at_ns + 10**9, first.span_count, first.request)

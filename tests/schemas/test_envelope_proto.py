@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -88,6 +89,15 @@ def test_an_encoded_envelope_is_a_message_of_the_schema(pool: descriptor_pool.De
     decoded = ExportTraceServiceRequest.FromString(found.request.SerializeToString())
     assert decoded == request
     assert Envelope.decode(found.SerializeToString()) == envelope
+
+
+def test_a_packed_envelope_is_a_message_of_the_schema(pool: descriptor_pool.DescriptorPool) -> None:
+    packed = Envelope("p", 1, 2, bytes(100_000)).packed()
+    found = _message(pool, "Envelope").FromString(packed.encode())
+    assert bytes(cramjam.zstd.decompress(found.request_zstd)) == bytes(100_000)
+    assert found.request_bytes == 100_000
+    assert not found.HasField("request")
+    assert Envelope.decode(found.SerializeToString()) == packed
 
 
 def test_frames_are_records_of_the_schema(pool: descriptor_pool.DescriptorPool) -> None:
