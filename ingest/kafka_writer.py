@@ -26,7 +26,7 @@ from ingest.kafka_batch import (
     watermark,
 )
 from ingest.kafka_group import fence, open_consumer, read_intents
-from ingest.kafka_log import close_client, open_producer
+from ingest.kafka_sender import close_client, open_producer
 from ingest.kafka_topics import check_topics
 from ingest.writer import insert_records
 from schemas.instruments import Instruments

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-import ingest.kafka_log
+import ingest.kafka_sender
 from ingest.kafka_log import KafkaTraceLog
 from ingest.trace_log import TraceLogError
 from storage.clickhouse import ClickHouseStore
@@ -244,7 +244,7 @@ async def test_an_outage_longer_than_the_producer_waits(
     new_world: Callable[[Broker, str], World], private_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the broker took before it died and could not acknowledge is sent again, as a second record."""
-    monkeypatch.setattr(ingest.kafka_log, "REQUEST_TIMEOUT_MS", 1_500)
+    monkeypatch.setattr(ingest.kafka_sender, "REQUEST_TIMEOUT_MS", 1_500)
     private_broker.create_topic("away", MOCK_PARTITIONS)
     world = new_world(private_broker, "away")
     writer = await world.writer()

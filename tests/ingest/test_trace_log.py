@@ -157,14 +157,18 @@ async def test_after_a_restart_the_newest_requests_are_the_ones_remembered(
 async def test_a_producer_that_can_send_no_more_is_built_anew(
     kafka_broker: Broker, kafka_topic: str, store: ClickHouseStore, tmp_path: Path
 ) -> None:
-    [first, second] = envelopes(2)
+    [first, second, *_] = sent = [
+        make_envelope("default", [make_span(attributes={"app.text": "x" * size})]) for size in (10, 100_000, 10, 100_000)
+    ]
     async with kafka_log(kafka_broker, kafka_topic, store, tmp_path) as on_kafka:
-        await on_kafka.log.append([first])
-        await on_kafka.log._producer.stop()
-        with pytest.raises(TraceLogError, match="check the brokers"):
-            await on_kafka.log.append([second])
-        await on_kafka.log.append([second])
-        await arrived(store, first, second)
+        await on_kafka.log.append([first, second])
+        for sender in (on_kafka.log._small, on_kafka.log._large):
+            await sender._producer.stop()
+        for envelope in sent[2:]:
+            with pytest.raises(TraceLogError, match="check the brokers"):
+                await on_kafka.log.append([envelope])
+        await on_kafka.log.append(sent[2:])
+        await arrived(store, *sent)
 
 
 async def test_the_embedded_watermark_waits_for_what_is_unwritten(store: ClickHouseStore) -> None:
