@@ -71,7 +71,7 @@ class Envelope:
     def packed(self) -> Envelope:
         """The same with its request as a zstd frame, unless it is small.
 
-        Whoever passes the record on, a broker that checks it and a writer that gathers a batch, has a quarter of the bytes
+        Whoever passes the record on, a broker that checks it and a writer that gathers a batch, has a third of the bytes
         then and need not unpack them.
         """
         if self.packed_bytes or not _LEAST_PACKED_BYTES <= len(self.request) <= _MOST_PACKED_BYTES:
