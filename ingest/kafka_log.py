@@ -27,7 +27,6 @@ class KafkaTraceLog:
         self._settings = settings
         self._small = KafkaSender(settings, packed=False)
         self._large = KafkaSender(settings, packed=True)
-        self._partitions: list[int] = []
         self._stopped = False
 
     async def start(self) -> None:
@@ -37,7 +36,7 @@ class KafkaTraceLog:
             KafkaUnusableError: Kafka does not answer, or a topic is missing.
         """
         await check_topics(self._settings)
-        self._partitions = await self._small.start()
+        await self._small.start()
         await self._large.start()
 
     async def append(self, envelopes: Sequence[Envelope]) -> None:
@@ -55,11 +54,10 @@ class KafkaTraceLog:
     async def _send(self, envelope: Envelope) -> None:
         if self._stopped:
             raise TraceLogError("the server is shutting down: send again to the next one")
-        partition = self._partitions[int.from_bytes(envelope.body_hash[:8], "big") % len(self._partitions)]
         record = envelope.packed()
         sender = self._large if record.packed_bytes else self._small
         try:
-            await sender.send(partition, record.encode(), envelope.received_at_ns // 1_000_000)
+            await sender.send(record.body_hash, record.encode(), record.received_at_ns // 1_000_000)
         except MessageSizeTooLargeError as error:
             raise RefusedRecordError(
                 f"Kafka takes no record of {len(record.request)} bytes: raise max.message.bytes of {self._settings.topic}, "

@@ -54,25 +54,26 @@ async def close_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 class KafkaSender:
-    """Sends to one topic through a producer, and through a new one once that has lost its sequence."""
+    """Sends to the trace log's topic through a producer, and through a new one once that has lost its sequence."""
 
     def __init__(self, settings: KafkaSettings, *, packed: bool) -> None:
         self._settings = settings
         self._packed = packed
         self._producer: Any = None
+        self._partitions: list[int] = []
         # A full batch wakes every sender that waits for it, to let in one: they wait here instead, in order.
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._rebuilding = asyncio.Lock()
 
-    async def start(self) -> list[int]:
-        """Connect; the partitions of the topic."""
+    async def start(self) -> None:
+        """Connect."""
         producer = open_producer(self._settings, packed=self._packed)
         await producer.start()
+        self._partitions = sorted(await producer.partitions_for(self._settings.topic))
         self._producer = producer
-        return sorted(await producer.partitions_for(self._settings.topic))
 
-    async def send(self, partition: int, value: bytes, timestamp_ms: int) -> None:
-        """Returns when every in-sync replica has the record.
+    async def send(self, digest: bytes, value: bytes, timestamp_ms: int) -> None:
+        """Send to the partition that `digest` falls on; returns when every in-sync replica has the record.
 
         Raises:
             KafkaError, TimeoutError: it may be there or not.
@@ -80,6 +81,7 @@ class KafkaSender:
         producer = self._producer
         if producer is None:
             raise ProducerClosed
+        partition = self._partitions[int.from_bytes(digest[:8], "big") % len(self._partitions)]
         try:
             # An idempotent producer tries for as long as there is no broker; the sender is to know before that.
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
